@@ -1,0 +1,19 @@
+"""The importance-weighted bound of Burda et al. (2016) with K = 5 on dynamically binarized MNIST.
+
+    python -m experiments.train --config=configs/iwae.py --config.data.data_dir=DIR
+
+The network and data of configs/elbo.py, for 50 epochs.
+"""
+
+import ml_collections
+
+from configs import elbo
+
+
+def get_config():
+    config = elbo.get_config()
+    config.objective = ml_collections.ConfigDict()
+    config.objective.name = "iwae"
+    config.objective.num_samples = 5  # K
+    config.training.num_epochs = 50
+    return config

@@ -1,0 +1,138 @@
+"""Starting a program: flags that fail in one line, the device, and a stop that loses nothing."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import difflib
+import logging as std_logging
+import runpy
+import signal
+import sys
+from typing import Any, NoReturn
+
+from absl import app, flags, logging
+import jax
+
+from vae_jax.tfds_arrays import cache_dir
+
+USER_ERROR = 2
+FAILURE = 1
+
+
+def fail(message: object, exit_code: int = USER_ERROR) -> NoReturn:
+    """End the program with one line."""
+    text = " ".join(str(message).split())
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parse absl flags; what is wrong with them becomes one line and exit code 2."""
+    try:
+        rest = flags.FLAGS(list(argv))
+    except flags.Error as error:
+        fail(error)
+    except Exception as error:  # a config file may fail in any way; ml_collections has its own
+        fail(describe_flag_error(error, argv))
+    if len(rest) > 1:
+        fail(f"unexpected argument {rest[1]!r}: fields are set as --config.block.field=value")
+    return rest
+
+
+def describe_flag_error(error: Exception, argv: Sequence[str]) -> str:
+    """Return one line on what ml_collections or a config file raised."""
+    if isinstance(error, (AttributeError, KeyError)):
+        (path,) = [a.removeprefix("--config=") for a in argv if a.startswith("--config=")][-1:]
+        known = known_fields(runpy.run_path(path).get("get_config", dict)())
+        for argument in argv:
+            field = argument.removeprefix("--config.").partition("=")[0]
+            if known and argument.startswith("--config.") and field not in known:
+                near = difflib.get_close_matches(field, known, n=1, cutoff=0.4)
+                hint = f"did you mean config.{near[0]}? " if near else ""
+                return f"--config.{field} is unknown: {hint}configs/default.py lists all fields"
+    return f"{type(error).__name__}: {(str(error).strip() or repr(error)).splitlines()[-1]}"
+
+
+def known_fields(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the names of all fields of a config, with their blocks."""
+    names = []
+    for name, value in config.items():
+        is_block = isinstance(value, Mapping) or hasattr(value, "items")
+        names += known_fields(value, f"{prefix}{name}.") if is_block else [f"{prefix}{name}"]
+    return names
+
+
+def run_program(main: Callable[[], None], required: Sequence[str]) -> None:
+    """Run main() with parsed flags, of which those named must be given."""
+    for flag in required:
+        flags.mark_flag_as_required(flag)
+    # orbax tells every detail at INFO, and logs and dumps what it also raises.
+    logging.set_verbosity(logging.FATAL)
+    std_logging.getLogger("asyncio").setLevel(std_logging.CRITICAL)
+    app.run(lambda argv: main(), flags_parser=parse_flags)
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn a refused value or file into one line and exit code 2, a diverged run into 1."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        fail(error)
+    except FloatingPointError as error:
+        fail(error, FAILURE)
+
+
+def choose_device(device: str) -> None:
+    """Let jax compute on "cpu", "gpu" or "tpu", or on the best there is ("auto").
+
+    Raises:
+      ValueError: an unknown name, or no such device here.
+    """
+    known = ("auto", "cpu", "gpu", "tpu")
+    if device not in known:
+        raise ValueError(f"device={device!r} is unknown; known: {', '.join(known)}")
+    if device == "auto":
+        return
+    try:
+        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
+        jax.devices()
+    except RuntimeError:
+        raise ValueError(
+            f"device={device!r} is not available here; --config.device=auto takes what is there"
+        ) from None
+
+
+def keep_compiled(folder: str) -> None:
+    """Keep compiled programs in `folder`, so that the next start need not compile them.
+
+    "" stands for $JAX_COMPILATION_CACHE_DIR or else a folder of the user's cache, "off" for none.
+    """
+    if folder == "off":
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
+    default = jax.config.jax_compilation_cache_dir or str(cache_dir() / "compiled")
+    jax.config.update("jax_compilation_cache_dir", folder or default)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@contextlib.contextmanager
+def deferred_stop() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C and SIGTERM ask for a stop instead of tearing the program apart.
+
+    Yields stop_requested(). A second signal acts as usual.
+    """
+    requested = []
+    previous = {}
+
+    def request(number, frame):
+        requested.append(number)
+        signal.signal(number, previous[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, request)
+    try:
+        yield lambda: bool(requested)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,112 @@
+"""Measuring the members of a run on a set of examples."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.runs import Evaluation, Run
+from vae_jax import datasets, evaluation, objectives, training
+
+
+def model_examples(run: Run, how: Evaluation, split: str) -> datasets.Examples:
+    """Return a split as the model sees it; dynamic bits are drawn once, by the evaluation's key."""
+    examples = getattr(run.dataset, split)
+    key = jax.random.fold_in(how.key, run.dataset._fields.index(split))
+    return examples._replace(x=datasets.to_model_values(run.dataset, key, examples.x))
+
+
+def make_measure(vae: Any, how: Evaluation, num_samples: int) -> Callable:
+    """Make the batched function that measures examples by `num_samples` samples of z each.
+
+    It returns, per example in nats: log p(x) by importance samples, the ELBO (beta = 1) with its
+    rate and distortion, and the posterior mean.
+    """
+
+    def measure(params, index, example):
+        x, y = example
+
+        def sample(keys):
+            terms = objectives.sample_terms(keys, vae, params, x, y)
+            return terms.log_weights, (terms.log_likelihood, terms.log_weights)
+
+        log_likelihood, (reconstruction, sampled_elbo) = evaluation.importance_sampling(
+            sample, how.key, index, num_samples, min(how.chunk_size, num_samples)
+        )
+        q = vae.encode(params, x, y)
+        rate = objectives.closed_form_rate(q, vae.prior(params, y))
+        if rate is None:  # E[log q - log p] = E[log p(x|z)] - E[log w]
+            rate = reconstruction - sampled_elbo
+        return {
+            "log_likelihood": log_likelihood,
+            "elbo": reconstruction - rate,
+            "rate": rate,
+            "distortion": -reconstruction,
+            "posterior_mean": q.mean,
+        }
+
+    return evaluation.over_examples(measure)
+
+
+def measure_members(
+    run: Run,
+    state: training.TrainState,
+    measure: Callable,
+    examples: datasets.Examples,
+    batch_size: int,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> list[dict[str, np.ndarray]]:
+    """Return what `measure` says of every example, one dictionary a member."""
+    params = [
+        training.select_member(state, member).evaluation_params["vae"]
+        for member in range(len(run.members))
+    ]
+    return [
+        evaluation.map_examples(measure, each, examples, batch_size, progress) for each in params
+    ]
+
+
+def make_validation(run: Run, how: Evaluation) -> Callable:
+    """Make validate(state) -> mean ELBO, rate and distortion of the validation examples.
+
+    One sample of z an example, the same noise each time.
+    """
+    measure = make_measure(run.vae, how, num_samples=1)
+    examples = model_examples(run, how, "validation")
+
+    def validate(state):
+        measured = measure_members(run, state, measure, examples, how.batch_size)
+        return leave_out_failed(mean_bounds(measured), state)
+
+    return validate
+
+
+def leave_out_failed(
+    numbers: dict[str, list[float]], state: training.TrainState
+) -> dict[str, list[float]]:
+    """Return numbers with NaN for the members that failed: theirs are of an unfinished run."""
+    failed = jax.device_get(state.failure.step) >= 0
+    return {name: list(np.where(failed, np.nan, values)) for name, values in numbers.items()}
+
+
+def mean_bounds(measured: list[dict[str, np.ndarray]]) -> dict[str, list[float]]:
+    """Return the mean over examples of ELBO, rate and distortion, one number a member, in nats."""
+    names = ("elbo", "rate", "distortion")
+    return {
+        name: [float(np.mean(each[name], dtype=np.float64)) for each in measured] for name in names
+    }
+
+
+def summarize(run: Run, measured: list[dict[str, np.ndarray]]) -> dict[str, list[float]]:
+    """Return the numbers of the final table, one a member: nats unless the name says otherwise."""
+    num_dimensions = int(np.prod(run.dataset.shape))
+    likelihoods = [evaluation.estimate(each["log_likelihood"], "examples") for each in measured]
+    return mean_bounds(measured) | {
+        "nll": [-each.mean for each in likelihoods],
+        "nll_standard_error_over_examples": [each.standard_error for each in likelihoods],
+        "bits_per_dim": [
+            evaluation.bits_per_dim(-each.mean, num_dimensions) for each in likelihoods
+        ],
+        "active_units": [evaluation.active_units(each["posterior_mean"]) for each in measured],
+    }

@@ -1,0 +1,177 @@
+"""What a run leaves in its folder: config.json, metrics.jsonl, summary.json, and a lock."""
+
+from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import fcntl
+import importlib.metadata
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from vae_jax import evaluation
+
+_PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+@contextlib.contextmanager
+def lock(workdir: Path) -> Iterator[None]:
+    """Make `workdir` this process's own until the context closes or the process dies.
+
+    Raises:
+      ValueError: another process has it.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (workdir / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"--workdir={workdir} is in use by process {file.read().strip()}"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file in one move, so that no reader ever sees half of it."""
+    with output_file(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+@contextlib.contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is there when the context closes, whole, and not if it ends by an error.
+
+    Raises:
+      OSError: it cannot be written, which is known before anything is computed.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file to be written")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_config(workdir: Path) -> dict[str, Any]:
+    """Return the config of the run in `workdir`.
+
+    Raises:
+      ValueError: it holds no run, or its config.json is damaged.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise ValueError(f"--workdir={workdir} holds no run: there is no config.json in it")
+    try:
+        return json.loads(path.read_text())["config"]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path} is damaged: it holds no config") from None
+
+
+def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None:
+    """Refuse a folder that holds a run of another config; `extend` lets num_epochs grow.
+
+    Raises:
+      ValueError: with the fields that differ.
+    """
+    if not (workdir / "config.json").exists():
+        return
+    old, new = _flatten(read_config(workdir)), _flatten(json.loads(json.dumps(config)))
+    changed = [field for field in sorted(old | new) if old.get(field) != new.get(field)]
+    longer = ["training.num_epochs"]
+    if changed == longer and new[longer[0]] > old[longer[0]]:
+        if extend:
+            return
+        changed_by = " (--extend lengthens the run)"
+    else:
+        changed_by = ""
+    if changed:
+        lines = (f"{field} was {old.get(field)!r}, is {new.get(field)!r}" for field in changed)
+        raise ValueError(
+            f"--workdir={workdir} holds a run of another config: {'; '.join(lines)}{changed_by}"
+        )
+
+
+def write_config(
+    workdir: Path, config: Mapping[str, Any], device: str, data: str, members: Sequence[str]
+) -> None:
+    """Write config.json: the resolved config, versions, device, data fingerprint, members."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    content = {"config": config, "versions": versions, "device": device, "data": data}
+    write_json(workdir / "config.json", content | {"members": members})
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in tree.items():
+        is_block = isinstance(value, dict)
+        flat |= _flatten(value, f"{prefix}{name}.") if is_block else {f"{prefix}{name}": value}
+    return flat
+
+
+def describe(values: Sequence[float], points: Mapping[str, Sequence[int]]) -> Any:
+    """Return the number of a single member; of several, each, and per point of the sweep the mean.
+
+    Args:
+      values: one a member; NaN for a member that failed, which no mean counts.
+      points: {name of a point of the sweep: indices of its members, which differ in the seed}.
+    """
+    values = [float(value) if math.isfinite(value) else None for value in values]
+    if len(values) == 1:
+        return values[0]
+    described = {"members": values, "points": {}}
+    for name, indices in points.items():
+        finite = [values[i] for i in indices if values[i] is not None]
+        point = evaluation.estimate(np.array(finite), "seeds") if finite else (None, None, "seeds")
+        described["points"][name] = {
+            "mean": point[0],
+            "standard_error": point[1] if len(finite) > 1 else None,
+            "over": point[2],
+            "num_seeds": len(finite),
+        }
+    return described
+
+
+def append_metrics(path: Path, line: Mapping[str, Any]) -> None:
+    """Append one line to metrics.jsonl; it has no clock in it, so that a rerun writes the same."""
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def cut_metrics(path: Path, step: int) -> None:
+    """Drop the lines after `step`, which a resumed run is going to write again."""
+    if not path.exists():
+        return
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    with output_file(path) as file:
+        file.write("".join(kept).encode())
+
+
+def read_curves(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return {split: {"step": (points,), name: (points, members)}} of a metrics.jsonl.
+
+    What a failed member has no number for is NaN.
+    """
+    curves: dict[str, dict[str, list]] = {}
+    lines = path.read_text().splitlines() if path.exists() else []
+    for line in map(json.loads, lines):
+        curve = curves.setdefault(line.pop("split"), {})
+        for name, value in line.items():
+            value = value["members"] if isinstance(value, dict) else value
+            curve.setdefault(name, []).append(np.atleast_1d(np.array(value, float)))
+    return {
+        split: {name: np.stack(values) for name, values in curve.items()}
+        for split, curve in curves.items()
+    }

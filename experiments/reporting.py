@@ -1,0 +1,158 @@
+"""What a run says on the screen: header, progress, tables."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
+import math
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+# {name of a number: (how the final table of one member calls it, its format)}
+_ROWS = {
+    "elbo": ("test ELBO (nats)", ".2f"),
+    "nll": ("-log p(x) (nats)", ".2f"),
+    "nll_standard_error_over_examples": ("its standard error over examples", ".2f"),
+    "bits_per_dim": ("bits per dimension", ".3f"),
+    "rate": ("rate, KL(q(z|x) || p(z)) (nats)", ".2f"),
+    "distortion": ("distortion, -E log p(x|z) (nats)", ".2f"),
+    "active_units": ("active units", ".0f"),
+    "training_seconds": ("training (seconds)", ".1f"),
+    "evaluation_seconds": ("evaluation (seconds)", ".1f"),
+}
+# The same for the table of several members, which has a column for each.
+_COLUMNS = {
+    "elbo": ("ELBO", ".2f"),
+    "nll": ("-log p(x)", ".2f"),
+    "rate": ("rate", ".2f"),
+    "distortion": ("distortion", ".2f"),
+    "active_units": ("active", ".1f"),
+}
+
+
+def progress_text(metrics: Mapping[str, np.ndarray]) -> str:
+    """Return the terms of the bound, averaged over the members that are finite."""
+    alive = np.isfinite(metrics["elbo"])
+    elbo, rate, distortion = (
+        np.mean(metrics[name][alive]) for name in ("elbo", "rate", "distortion")
+    )
+    failed = f"  {np.sum(~alive)} members failed" if not alive.all() else ""
+    return f"ELBO {elbo:.2f}  rate {rate:.2f}  distortion {distortion:.2f} nats{failed}"
+
+
+def print_header(rows: Mapping[str, str]) -> None:
+    """Print what is about to run, a line each."""
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        console.print(f"[bold]{name:<{width}}[/bold]  {escape(value)}")
+
+
+def say(line: str) -> None:
+    """Print one line."""
+    console.print(escape(line))
+
+
+def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]) -> None:
+    """Print the final table: of one member down the page, of several one member a row, then the
+    mean and standard error over seeds of each point of the sweep."""
+    if len(members) == 1:
+        table = Table(title=title, title_justify="left", show_header=False)
+        for name, (label, form) in _ROWS.items():
+            if name in numbers:
+                table.add_row(label, _cell(numbers[name], form))
+        console.print(table)
+        return
+    table = Table(title=f"{title} (test set, nats)", title_justify="left")
+    table.add_column("")
+    for label, _ in _COLUMNS.values():
+        table.add_column(label, justify="right")
+    for i, member in enumerate(members):
+        row = [_cell(numbers[name]["members"][i], form) for name, (_, form) in _COLUMNS.items()]
+        table.add_row(member, *row)
+    table.add_section()
+    for point in numbers["elbo"]["points"]:
+        row = [_spread(numbers[name]["points"][point], f) for name, (_, f) in _COLUMNS.items()]
+        table.add_row(f"{point}, over seeds", *row)
+    console.print(table)
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "failed" if value is None else format(value, form)
+
+
+def _spread(point: Mapping[str, Any], form: str) -> str:
+    if point["standard_error"] is None:
+        return _cell(point["mean"], form)
+    return f"{point['mean']:{form}} +- {point['standard_error']:.2f}"
+
+
+@contextlib.contextmanager
+def progress_bar(total: int, done: int, examples: int) -> Iterator[Callable[[int, str], None]]:
+    """Show how far something is: yields update(done, text).
+
+    A bar with rate and time left on a terminal; elsewhere a line every few seconds.
+
+    Args:
+      total: steps to do.
+      done: steps done before.
+      examples: examples a step, for the rate.
+    """
+    start, begin, last = time.monotonic(), done, -math.inf
+
+    def rate(now_done):
+        nonlocal start, begin
+        if begin == done:  # the first call compiled: the rate counts from its end
+            start, begin = time.monotonic(), now_done
+        return (now_done - begin) / max(time.monotonic() - start, 1e-9)
+
+    def line(now_done, text):
+        nonlocal last
+        if time.monotonic() - last < _SECONDS_BETWEEN_LINES and now_done != total:
+            return
+        last = time.monotonic()
+        speed = rate(now_done)
+        left = f"{(total - now_done) / speed:.0f} s left" if speed else "compiled"
+        print(f"{now_done}/{total}  {text}  {speed * examples:,.0f} examples/s, {left}", flush=True)
+
+    if not console.is_terminal:
+        yield line
+        return
+    columns = (
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.description}"),
+        TextColumn("{task.fields[rate]:,.0f} examples/s, left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("compiling", total=total, completed=done, rate=0)
+        yield lambda now_done, text: bar.update(
+            task, completed=now_done, description=text, rate=rate(now_done) * examples
+        )
+
+
+def track(description: str, batch_size: int) -> Callable[[Sequence], Iterable]:
+    """Return a function that wraps a sequence of batches with a progress bar of that name."""
+
+    def wrap(batches):
+        with progress_bar(len(batches), 0, batch_size) as update:
+            for done, batch in enumerate(batches):
+                yield batch
+                update(done + 1, description)
+
+    return wrap
+
+
+def device_line() -> str:
+    """Name the devices that the run computes on."""
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"

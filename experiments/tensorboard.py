@@ -1,0 +1,106 @@
+"""A run for TensorBoard: metrics, config and pictures as one event file in workdir/tensorboard.
+
+`tensorboard --logdir=runs` shows all runs of a folder, also while they train.
+"""
+
+from collections.abc import Mapping, Sequence
+import json
+from pathlib import Path
+import struct
+import time
+from typing import Any
+
+# tensorboardX (0.1 s) brings the formats; it is imported where an event is made, so that programs
+# that make none do not pay. Its SummaryWriter is not used: what its thread and queue still hold is
+# lost at a kill, and a full disk shows as a traceback of the thread. Here an event is in the file
+# when the function returns, as a line is in metrics.jsonl.
+
+
+def start(workdir: Path, members: Sequence[str]) -> None:
+    """Write the event file of a run that starts or goes on: config, and the metrics so far.
+
+    Args:
+      workdir: holds config.json and, of a run that goes on, a metrics.jsonl that is cut already.
+      members: their names, which become part of the tags where there are several.
+    """
+    # Made anew from metrics.jsonl, which is exact, the file has each point once, whatever ended the
+    # run before. A second file that begins by tensorboardX's purge_step would leave it to the
+    # reader to drop points, and have the pictures of a finished run twice. It costs the points of
+    # before their time of day.
+    folder = workdir / "tensorboard"
+    folder.mkdir(exist_ok=True)
+    path, old = folder / f"events.out.tfevents.{time.time_ns()}", list(folder.iterdir())
+    metrics = workdir / "metrics.jsonl"
+    lines = metrics.read_text().splitlines() if metrics.exists() else []
+    events = [
+        {"file_version": "brain.Event:2"},
+        # It tells a TensorBoard that has read the old file to forget what is going to come again.
+        {"session_log": {"status": "START"}},
+        {"summary": config_summary((workdir / "config.json").read_text())},
+        *(metrics_event(json.loads(line), members) for line in lines),
+    ]
+    path.write_bytes(b"".join(map(record, events)))
+    for each in old:
+        each.write_bytes(b"")  # deleted, it would stall a TensorBoard that is reading it
+
+
+def append_metrics(workdir: Path, line: Mapping[str, Any], members: Sequence[str]) -> None:
+    """Append one line of metrics.jsonl."""
+    _append(workdir, metrics_event(line, members))
+
+
+def append_pictures(workdir: Path, step: int) -> None:
+    """Append every PNG file of workdir/figures, under its path."""
+    for path in sorted((workdir / "figures").rglob("*.png")):
+        png = path.read_bytes()
+        width, height = struct.unpack(">II", png[16:24])  # of the header that begins every PNG file
+        image = {"width": width, "height": height, "colorspace": 4, "encoded_image_string": png}
+        tag = path.relative_to(workdir).with_suffix("").as_posix()
+        _append(workdir, {"step": step, "summary": {"value": [{"tag": tag, "image": image}]}})
+
+
+def metrics_event(line: Mapping[str, Any], members: Sequence[str]) -> dict[str, Any]:
+    """Return the event of one line of metrics.jsonl."""
+    values = [{"tag": tag, "simple_value": value} for tag, value in scalars(line, members).items()]
+    return {"step": line["step"], "summary": {"value": values}}
+
+
+def scalars(line: Mapping[str, Any], members: Sequence[str]) -> dict[str, float]:
+    """Return {tag: number} of a line of metrics.jsonl, in its units.
+
+    Tags are "train/elbo" of a single member and "train/elbo/seed=0" of several; those that failed
+    have none.
+    """
+    numbers = {}
+    for name in line.keys() - {"step", "split"}:
+        tag, value = f"{line['split']}/{name}", line[name]
+        if isinstance(value, Mapping):
+            tags = [f"{tag}/{member}" for member in members]
+            numbers |= dict(zip(tags, value["members"], strict=True))
+        else:
+            numbers[tag] = value
+    return {tag: numbers[tag] for tag in sorted(numbers) if numbers[tag] is not None}
+
+
+def config_summary(config: str) -> dict[str, Any]:
+    """Return the summary that shows config.json as text; Markdown leaves indented lines alone."""
+    text = "\n".join(f"    {line}" for line in config.splitlines())
+    tensor = {"dtype": "DT_STRING", "string_val": [text.encode()], "tensor_shape": {}}
+    metadata = {"plugin_data": {"plugin_name": "text"}}
+    return {"value": [{"tag": "config/text_summary", "metadata": metadata, "tensor": tensor}]}
+
+
+def record(event: Mapping[str, Any]) -> bytes:
+    """Return an event, as of now, as it stands in the file: length, content, checksum of each."""
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.record_writer import masked_crc32c
+
+    content = Event(wall_time=time.time(), **event).SerializeToString()
+    parts = struct.pack("<Q", len(content)), content
+    return b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in parts)
+
+
+def _append(workdir, event):
+    path = max((workdir / "tensorboard").iterdir())
+    with path.open("ab") as file:
+        file.write(record(event))

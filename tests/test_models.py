@@ -1,0 +1,122 @@
+"""The VAE as functions, over every row of its tables."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.datasets import Examples
+from vae_jax.distributions import Bernoulli, Gaussian
+from vae_jax.models import LIKELIHOODS, LOG_SCALE_BOUND, gaussian_posterior, make_vae
+from vae_jax.networks import ACTIVATIONS, NETWORKS
+
+SHAPE = (8, 8, 1)
+SMALL = {"latent_dim": 3, "hidden": (7, 6), "channels": (2, 4)}
+rows = pytest.mark.parametrize(
+    ("network", "likelihood"), list(itertools.product(NETWORKS, LIKELIHOODS))
+)
+
+
+def examples(seed=0, count=20, shape=SHAPE):
+    return Examples(jax.random.uniform(jax.random.key(seed), (count, *shape)))
+
+
+@rows
+def test_every_row_maps_shapes_as_told(network, likelihood):
+    vae = make_vae(SHAPE, network=network, likelihood=likelihood, **SMALL)
+    params = vae.init(jax.random.key(0), examples())
+    q = vae.encode(params, examples().x[0])
+    assert isinstance(q, Gaussian) and q.mean.shape == q.log_scale.shape == (3,)
+    p = vae.decode(params, q.mean)
+    assert p.mean.shape == SHAPE
+    assert isinstance(p, {"bernoulli": Bernoulli, "gaussian": Gaussian}[likelihood])
+    assert vae.prior(params).log_prob(q.mean).shape == ()
+
+
+@rows
+def test_jit_and_vmap_change_nothing(network, likelihood):
+    vae = make_vae(SHAPE, network=network, likelihood=likelihood, **SMALL)
+    data = examples()
+    params = vae.init(jax.random.key(0), data)
+
+    def log_likelihood(x):
+        return vae.decode(params, vae.encode(params, x).mean).log_prob(x)
+
+    loop = np.array([log_likelihood(x) for x in data.x])
+    np.testing.assert_allclose(jax.vmap(log_likelihood)(data.x), loop, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.vmap(log_likelihood))(data.x), loop, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((28, 28, 1), (4, 8)), ((64, 64, 3), (2,) * 4)])
+def test_convolutional_pair_takes_images(shape, channels):
+    """28x28 and 64x64 through the pair; a pixel moved by a stride moves the features by one."""
+    vae = make_vae(shape, network="conv", channels=channels, hidden=(16,), latent_dim=2)
+    data = examples(shape=shape, count=3)
+    params = vae.init(jax.random.key(0), data)
+    means = jax.vmap(lambda x: vae.encode(params, x).mean)(data.x)
+    decoded = jax.vmap(lambda z: vae.decode(params, z).mean)(means)
+    assert decoded.shape == data.x.shape
+    kernels = [params["encoder"][f"Conv_{i}"]["kernel"].shape for i in range(len(channels))]
+    colors = (shape[-1], *channels)
+    assert kernels == [(4, 4, a, b) for a, b in itertools.pairwise(colors)]
+
+
+def test_decoder_starts_at_the_data_mean():
+    """With z = 0 and no biases the decoder's output is its last bias: the (clipped) data mean.
+
+    A mutant without the logit decodes sigmoid(mean) > 0.5 everywhere.
+    """
+    data = Examples(jnp.concatenate([jnp.zeros((9, 4)), jnp.eye(4)[:1]]))
+    for likelihood in LIKELIHOODS:
+        vae = make_vae((4,), latent_dim=2, hidden=(3,), likelihood=likelihood)
+        params = vae.init(jax.random.key(0), data)
+        mean = vae.decode(params, jnp.zeros(2)).mean
+        expected = [0.1, 0, 0, 0] if likelihood == "gaussian" else [0.1, 0.001, 0.001, 0.001]
+        np.testing.assert_allclose(mean, expected, atol=1e-6)
+
+
+def test_posterior_scales_are_bounded_once():
+    """Any encoder output gives a finite sample, density and KL that use the same sigma."""
+    q = gaussian_posterior(jnp.array([0.0, 1.0, -1e6, 1e6]))
+    np.testing.assert_allclose(q.log_scale, [-LOG_SCALE_BOUND, LOG_SCALE_BOUND])
+    slope = jax.grad(lambda raw: gaussian_posterior(jnp.array([0.0, raw])).log_scale[0])(0.0)
+    assert slope == 1.0
+
+
+def test_gaussian_scale_is_the_given_one():
+    vae = make_vae((4,), likelihood="gaussian", likelihood_scale=0.1, latent_dim=2, hidden=(3,))
+    params = vae.init(jax.random.key(0), examples(shape=(4,)))
+    np.testing.assert_allclose(vae.decode(params, jnp.zeros(2)).scale, 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_is_used(activation):
+    vae = make_vae((4,), latent_dim=2, hidden=(5,), activation=activation)
+    params = vae.init(jax.random.key(0), examples(shape=(4,)))
+    hidden = params["encoder"]["Dense_0"]["Dense_0"]
+    head = params["encoder"]["Dense_1"]
+    x = examples(shape=(4,)).x[0]
+    features = ACTIVATIONS[activation](x @ hidden["kernel"] + hidden["bias"])
+    expected = (features @ head["kernel"] + head["bias"])[:2]
+    np.testing.assert_allclose(vae.encode(params, x).mean, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": "cnn"}, "known: conv, mlp"),
+        ({"likelihood": "bernouli"}, "did you mean 'bernoulli'"),
+        ({"activation": "tnah"}, "did you mean 'tanh'"),
+        ({"latent_dim": 0}, "must be >= 1, got 0"),
+        ({"hidden": (10, -1)}, "must be >= 1"),
+        ({"likelihood_scale": 0.0}, "must be > 0 and finite, got 0.0"),
+        ({"likelihood_scale": float("nan")}, "got nan"),
+        ({"network": "conv", "channels": (2, 2, 2, 2)}, "sides divide by 16"),
+        ({"network": "conv", "channels": ()}, "at least one entry"),
+    ],
+)
+def test_bad_choices_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_vae(SHAPE, **options)

@@ -1,0 +1,105 @@
+"""Checkpoints of a run: arrays in orbax's format with a digest beside them, never pickled code."""
+
+from collections.abc import Iterator
+import contextlib
+import hashlib
+from pathlib import Path
+import shutil
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@contextlib.contextmanager
+def open_checkpoints(folder: str | Path, keep: int = 3) -> Iterator[Any]:
+    """Open a folder of checkpoints, of which the newest `keep` stay.
+
+    What was saved is on the disk when the context closes.
+
+    Raises:
+      OSError: a checkpoint could not be written.
+    """
+    import orbax.checkpoint as ocp  # 1 s: only those who save or restore pay
+
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+    names = ("state", "digest")
+    with _write_errors(folder):
+        manager = ocp.CheckpointManager(Path(folder).absolute(), options=options, item_names=names)
+    try:
+        yield manager
+    finally:
+        with _write_errors(folder):
+            manager.close()
+
+
+def save(checkpoints: Any, step: int, state: Any) -> None:
+    """Save `state` (a pytree of arrays) as the checkpoint of `step`; writing goes on behind.
+
+    Raises:
+      OSError: this checkpoint, or the one before, could not be written.
+    """
+    import orbax.checkpoint as ocp
+
+    # Writing must not read buffers that the next update is given to overwrite.
+    copied = jax.tree.map(jnp.copy, state)
+    items = ocp.args.Composite(
+        state=ocp.args.StandardSave(copied), digest=ocp.args.JsonSave({"blake2b": digest(copied)})
+    )
+    with _write_errors(checkpoints.directory):
+        checkpoints.save(step, args=items)
+
+
+def restore_newest(folder: str | Path, state_like: Any) -> tuple[Any | None, list[int]]:
+    """Return the newest state that is whole, or None, and the steps of newer, damaged ones.
+
+    A checkpoint is whole if it can be read and its arrays have the digest that they had when they
+    were saved.
+
+    Args:
+      folder: what was given to `open_checkpoints`; it need not exist.
+      state_like: a state of the same structure, shapes and types.
+    """
+    import orbax.checkpoint as ocp
+
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, state_like)
+    items = ocp.args.Composite(
+        state=ocp.args.StandardRestore(target), digest=ocp.args.JsonRestore()
+    )
+    steps = sorted((int(p.name) for p in Path(folder).glob("*") if p.name.isdigit()), reverse=True)
+    for count, step in enumerate(steps):
+        # Each step has a reader of its own: orbax knows many ways to fail on a damaged folder, and
+        # what one of them leaves behind must not touch the next.
+        with contextlib.suppress(Exception), open_checkpoints(folder, keep=len(steps)) as reader:
+            restored = reader.restore(step, args=items)
+            if restored.digest["blake2b"] == digest(restored.state):
+                return restored.state, steps[:count]
+    return None, steps
+
+
+def discard(folder: str | Path, steps: list[int]) -> None:
+    """Delete checkpoints, so that these steps can be saved again."""
+    for step in steps:
+        shutil.rmtree(Path(folder) / str(step))
+
+
+def digest(state: Any) -> str:
+    """Return a hash of every array of a pytree, with its place, type and shape."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        array = np.ascontiguousarray(jax.random.key_data(leaf) if is_key else leaf)
+        hashed.update(f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}".encode())
+        hashed.update(array)
+    return hashed.hexdigest()
+
+
+@contextlib.contextmanager
+def _write_errors(folder):
+    # orbax and its storage raise what they please when a disk is full or a folder is read-only.
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise OSError(f"cannot write a checkpoint in {str(folder)!r}: {reason}") from error

@@ -1,0 +1,204 @@
+"""Bounds on log p(x) for one example, and the objectives that maximise their batch means.
+
+Every bound is a function of the same few terms, takes one example's terms, is in nats, and is
+larger when better. log p(x) = ELBO + KL(q(z|x) || p(z|x)), so each is at most log p(x) in
+expectation. Training and evaluation call the same functions.
+"""
+
+from collections.abc import Callable, Mapping
+import inspect
+import math
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Float, Key
+
+from vae_jax.distributions import has_closed_form_kl, kl_divergence
+from vae_jax.tables import look_up
+
+
+class Terms(NamedTuple):
+    """What the bounds of one example are made of, in nats, for samples z_1 .. z_K of q(z|x)."""
+
+    log_likelihood: Float[Array, "samples"]
+    """log p(x|z_k)."""
+    log_prior: Float[Array, "samples"]
+    """log p(z_k)."""
+    log_posterior: Float[Array, "samples"]
+    """log q(z_k|x)."""
+    closed_form_kl: Float[Array, ""] | None
+    """KL(q(z|x) || p(z)), or None where the pair has no closed form."""
+
+    @property
+    def log_weights(self) -> Float[Array, "samples"]:
+        """log w_k = log p(x, z_k) - log q(z_k|x)."""
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+
+def sample_terms(keys: Key[Array, "samples"], vae: Any, params: Any, x: Any, y: Any) -> Terms:
+    """Draw one z per key from q(z|x) and return the terms of example x.
+
+    Args:
+      keys: one key a sample.
+      vae: the functions `encode`, `decode` and `prior` (see `models.VAE`).
+      params: what `vae.init` returned.
+      x: one example.
+      y: its condition, or None.
+    """
+    q, p = vae.encode(params, x, y), vae.prior(params, y)
+
+    def terms_of_one_sample(key):
+        z, log_posterior = q.sample_and_log_prob(key)
+        return vae.decode(params, z, y).log_prob(x), p.log_prob(z), log_posterior
+
+    return Terms(*jax.vmap(terms_of_one_sample)(keys), closed_form_rate(q, p))
+
+
+def closed_form_rate(q: Any, p: Any) -> Float[Array, ""] | None:
+    """Return KL(q || p) in nats where this pair has a closed form, else None."""
+    return kl_divergence(q, p) if has_closed_form_kl(q, p) else None
+
+
+def rate(terms: Terms, sampled_kl: bool = False) -> Float[Array, ""]:
+    """Return KL(q(z|x) || p(z)) in nats: closed form, or the mean of log q(z_k|x) - log p(z_k).
+
+    The sampled form, unbiased but possibly negative, serves where asked for or no other exists.
+    """
+    if sampled_kl or terms.closed_form_kl is None:
+        return jnp.mean(terms.log_posterior - terms.log_prior)
+    return terms.closed_form_kl
+
+
+def distortion(terms: Terms) -> Float[Array, ""]:
+    """Return the mean of -log p(x|z_k) in nats."""
+    return -jnp.mean(terms.log_likelihood)
+
+
+def elbo(terms: Terms, beta: float | Array = 1.0, sampled_kl: bool = False) -> Float[Array, ""]:
+    """Return E_q[log p(x|z)] - beta KL(q(z|x) || p(z)) in nats, larger is better.
+
+    Eq. (7) of Kingma & Welling (2014) with beta = 1, of which Eq. (6), log p(x, z) - log q(z|x), is
+    the sampled form; Eq. (4) of Higgins et al. (2017) else. For beta > 1 it stays a lower bound of
+    log p(x), a looser one; for beta < 1 it is none.
+    """
+    return -distortion(terms) - beta * rate(terms, sampled_kl)
+
+
+def importance_weighted_bound(log_weights: Float[Array, "samples"]) -> Float[Array, ""]:
+    """Return log((1/K) sum_k w_k) in nats, larger is better: Eq. (8) of Burda et al. (2016).
+
+    Its expectation rises with K from the ELBO (K = 1) towards log p(x).
+    """
+    return jax.nn.logsumexp(log_weights) - math.log(log_weights.shape[0])
+
+
+class Objective(NamedTuple):
+    """What is trained: own parameters, a loss to minimise, and the numbers that may be traced."""
+
+    init: Callable[..., Any]
+    """init(key, vae, examples) -> params["objective"]; {} where it has none."""
+    loss: Callable[..., tuple[Array, dict[str, Array]]]
+    """loss(key, vae, params, hparams, batch, step) -> (loss, metrics), batch means in nats.
+
+    params is {"vae": ..., "objective": ...}; loss = -metrics["objective"]; metrics["elbo"] has
+    beta = 1."""
+    hparams: dict[str, float]
+    """Defaults of the traced numbers: the ones that members of one program may differ in."""
+
+
+def no_parameters(key: Array, vae: Any, examples: Any) -> dict:
+    """Be the `init` of an objective without parameters of its own."""
+    return {}
+
+
+def make_bound_objective(
+    bound: Callable[[Terms, Mapping[str, Array], Array], Array],
+    num_samples: int,
+    sampled_kl: bool,
+    hparams: dict[str, float],
+) -> Objective:
+    """Make the objective that maximises the batch mean of `bound(terms, hparams, step)`."""
+
+    def loss(key, vae, params, hparams, batch, step):
+        def metrics_of_one_example(key, x, y):
+            terms = sample_terms(jax.random.split(key, num_samples), vae, params["vae"], x, y)
+            return {
+                "objective": bound(terms, hparams, step),
+                "elbo": elbo(terms, sampled_kl=sampled_kl),
+                "rate": rate(terms, sampled_kl),
+                "distortion": distortion(terms),
+            }
+
+        keys = jax.random.split(key, jax.tree.leaves(batch.x)[0].shape[0])
+        per_example = jax.vmap(metrics_of_one_example)(keys, batch.x, batch.y)
+        metrics = jax.tree.map(jnp.mean, per_example)
+        return -metrics["objective"], metrics
+
+    return Objective(no_parameters, loss, hparams)
+
+
+def make_elbo(
+    beta: float = 1.0,
+    num_samples: int = 1,
+    sampled_kl: bool = False,
+    beta_warmup_steps: int = 0,
+) -> Objective:
+    """Make the ELBO objective, which is the beta-VAE's for beta != 1.
+
+    Args:
+      beta: weight of the rate (traced).
+      num_samples: L, samples of z an example.
+      sampled_kl: estimate the rate by the samples instead of in closed form.
+      beta_warmup_steps: beta grows linearly from 0 over so many steps; 0 for none.
+
+    Raises:
+      ValueError: a negative or infinite beta, no samples, or a negative number of warm-up steps.
+    """
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"objective.beta must be >= 0 and finite, got {beta}")
+    if beta_warmup_steps < 0:
+        raise ValueError(f"objective.beta_warmup_steps must be >= 0, got {beta_warmup_steps}")
+    _check_num_samples(num_samples)
+
+    def bound(terms, hparams, step):
+        warmup = jnp.minimum(1.0, step / beta_warmup_steps) if beta_warmup_steps else 1.0
+        return elbo(terms, warmup * hparams["beta"], sampled_kl)
+
+    return make_bound_objective(bound, num_samples, sampled_kl, {"beta": beta})
+
+
+def make_iwae(num_samples: int = 5) -> Objective:
+    """Make the importance-weighted objective with K = num_samples samples of z an example.
+
+    Raises:
+      ValueError: no samples.
+    """
+    _check_num_samples(num_samples)
+
+    def bound(terms, hparams, step):
+        return importance_weighted_bound(terms.log_weights)
+
+    return make_bound_objective(bound, num_samples, sampled_kl=True, hparams={})
+
+
+def _check_num_samples(num_samples: int) -> None:
+    if num_samples < 1:
+        raise ValueError(f"objective.num_samples must be >= 1, got {num_samples}")
+
+
+OBJECTIVES = {"elbo": make_elbo, "iwae": make_iwae}
+
+
+def make_objective(name: str, **options: Any) -> Objective:
+    """Make the objective of that name in OBJECTIVES with the given options.
+
+    Raises:
+      ValueError: an unknown name, an option that this objective does not take, or a bad value.
+    """
+    make = look_up(OBJECTIVES, name, "objective.name")
+    known = inspect.signature(make).parameters
+    for option in options:
+        look_up(known, option, f"option of objective {name!r}")
+    return make(**options)

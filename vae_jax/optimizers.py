@@ -1,0 +1,96 @@
+"""Optimizers and learning-rate schedules by name, for a learning rate that may be traced."""
+
+from collections.abc import Callable, Mapping, Sequence
+import inspect
+import math
+from typing import Any
+
+from jax import Array
+import optax
+
+from vae_jax.tables import look_up
+
+Optimizer = Callable[[Mapping[str, Array]], optax.GradientTransformation]
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": optax.adam,
+    "adamax": optax.adamax,
+    "adamw": optax.adamw,
+    "lion": optax.lion,
+    "rmsprop": optax.rmsprop,
+    "sgd": optax.sgd,
+}
+
+
+def make_schedule(
+    name: str,
+    *,
+    num_steps: int,
+    warmup_steps: int = 0,
+    end_factor: float = 0.0,
+    boundaries: Sequence[int] = (),
+    decay_factor: float = 1.0,
+) -> optax.Schedule:
+    """Make a function of the global step that multiplies the peak learning rate.
+
+    Args:
+      name: "constant"; "cosine", which falls to `end_factor` at `num_steps`; or "piecewise", which
+        is multiplied by `decay_factor` at each of `boundaries`.
+      num_steps: length of the run.
+      warmup_steps: linear growth from 0 over so many steps comes first, under each name.
+      end_factor: last value of the cosine.
+      boundaries: steps of the piecewise schedule.
+      decay_factor: of the piecewise schedule.
+
+    Raises:
+      ValueError: an unknown name, or a warm-up that is negative or fills the whole run.
+    """
+    if not 0 <= warmup_steps < num_steps:
+        raise ValueError(
+            f"optimizer.warmup_steps must lie in 0 .. {num_steps - 1} (the run has {num_steps} "
+            f"steps), got {warmup_steps}"
+        )
+    schedules = {
+        "constant": optax.constant_schedule(1.0),
+        "cosine": optax.cosine_decay_schedule(1.0, num_steps - warmup_steps, alpha=end_factor),
+        "piecewise": optax.piecewise_constant_schedule(
+            1.0, {int(step) - warmup_steps: decay_factor for step in boundaries}
+        ),
+    }
+    after = look_up(schedules, name, "optimizer.schedule")
+    if not warmup_steps:
+        return after
+    warmup = optax.linear_schedule(0.0, 1.0, warmup_steps)
+    return optax.join_schedules([warmup, after], [warmup_steps])
+
+
+def make_optimizer(
+    name: str,
+    schedule: optax.Schedule = optax.constant_schedule(1.0),  # noqa: B008 (a pure function)
+    *,
+    clip_norm: float = 0.0,
+    **options: Any,
+) -> Optimizer:
+    """Make a function of the traced hyper-parameters that returns an optax optimizer.
+
+    Args:
+      name: a row of OPTIMIZERS.
+      schedule: multiplies hparams["learning_rate"] at each step.
+      clip_norm: largest global norm of a gradient; 0 leaves gradients as they are.
+      **options: further arguments of that optax optimizer.
+
+    Raises:
+      ValueError: an unknown name or option, or a negative norm.
+    """
+    make = look_up(OPTIMIZERS, name, "optimizer.name")
+    known = inspect.signature(make).parameters
+    for option in options:
+        look_up(known, option, f"option of optimizer {name!r}")
+    if not 0 <= clip_norm < math.inf:
+        raise ValueError(f"optimizer.clip_norm must be >= 0 and finite, got {clip_norm}")
+
+    def optimizer(hparams):
+        update = make(lambda count: hparams["learning_rate"] * schedule(count), **options)
+        return optax.chain(optax.clip_by_global_norm(clip_norm), update) if clip_norm else update
+
+    return optimizer
