@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 import contextlib
+import gc
 import hashlib
 from pathlib import Path
 import shutil
+import sys
 from typing import Any
 
 import jax
@@ -75,7 +77,16 @@ def restore_newest(folder: str | Path, state_like: Any) -> tuple[Any | None, lis
             restored = reader.restore(step, args=items)
             if restored.digest["blake2b"] == digest(restored.state):
                 return restored.state, steps[:count]
+        _collect_silently()
     return None, steps
+
+
+def _collect_silently():
+    # A failed read leaves coroutines of orbax behind, whose end would print a traceback each,
+    # whenever the garbage collector comes to them.
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    gc.collect()
+    sys.unraisablehook = hook
 
 
 def discard(folder: str | Path, steps: list[int]) -> None:
