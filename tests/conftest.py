@@ -1,9 +1,16 @@
-"""Where the tests that need prepared data look for it."""
+"""What the tests share: where prepared data are, one small trained run, quick compilations."""
 
 import os
 from pathlib import Path
+import subprocess
+import sys
 
 import pytest
+
+# Most of the tests' time is compilation, which this halves; XLA_FLAGS="" tests what users run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+ROOT = Path(__file__).parents[1]
 
 DATA_DIR = Path(
     os.environ.get("VAE_JAX_TEST_DATA")
@@ -29,3 +36,42 @@ def shared_cache(tmp_path_factory) -> str:
 def own_cache(shared_cache, monkeypatch) -> None:
     """Keep the tests out of the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", shared_cache)
+
+
+def run_program(program, *arguments, **options):
+    """Run `python -m program` in the repository and return the finished process."""
+    command = [sys.executable, "-m", program, *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, **options
+    )
+
+
+def train(workdir, *arguments, config="beta", **options):
+    """Run the training program in a workdir."""
+    command = ("experiments.train", f"--config=configs/{config}.py", f"--workdir={workdir}")
+    return run_program(*command, *arguments, **options)
+
+
+SMALL = (
+    "--config.vae.hidden=(16,)",
+    "--config.training.num_epochs=2",
+    "--config.training.batch_size=100",
+    "--config.optimizer.warmup_steps=5",
+    "--config.evaluation.num_samples=3",
+)
+TRAINED = (
+    *SMALL,
+    "--config.num_seeds=2",
+    "--config.training.num_epochs=3",
+    "--config.training.log_every_steps=10",
+    "--config.evaluation.num_samples=100",
+)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A finished small run of two seeds: (workdir, what it printed)."""
+    workdir = tmp_path_factory.mktemp("run") / "new" / "elbo"
+    done = train(workdir, *TRAINED)
+    assert done.returncode == 0, done.stderr
+    return workdir, done.stdout

@@ -5,12 +5,12 @@ import math
 import re
 import time
 
+from conftest import run_program, train
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 import ml_collections
 import numpy as np
 import pytest
-from test_train import run_program, train
 
 from configs import default
 from experiments.runs import build_evaluation, build_run

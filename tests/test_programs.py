@@ -5,11 +5,11 @@ import re
 import shutil
 import struct
 
+from conftest import run_program
 import jax
 import numpy as np
 import pytest
 from test_readme import README
-from test_train import SMALL, run_program, train
 
 from experiments import cli, encode, evaluate, measurement, sample, tensorboard
 
@@ -17,14 +17,9 @@ NAMES = ["seed=0", "seed=1"]
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    """The folder of a small run of two seeds: test_train's, so that both compile it once."""
-    folder = tmp_path_factory.mktemp("run") / "elbo"
-    more = ("--config.num_seeds=2", "--config.training.num_epochs=3")
-    often = ("--config.training.log_every_steps=10", "--config.evaluation.num_samples=100")
-    done = train(folder, *SMALL, *more, *often)
-    assert done.returncode == 0, done.stderr
-    return folder
+def workdir(trained):
+    """The folder of a small run of two seeds."""
+    return trained[0]
 
 
 @pytest.fixture(scope="module")

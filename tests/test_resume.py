@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
+from conftest import ROOT, train
 import pytest
-from test_train import ROOT, train
 
 # Small and quick, with a checkpoint every epoch: a kill is likely to hit a save or a deletion.
 TINY = (
