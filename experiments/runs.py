@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from vae_jax import datasets, models, objectives, optimizers, training
+from vae_jax import datasets, models, objectives, optimizers, threefry, training
 
 
 class Member(NamedTuple):
@@ -187,7 +187,7 @@ def build_evaluation(config: ml_collections.ConfigDict) -> Evaluation:
     check_positive(config, *(f"evaluation.{size}" for size in sizes))
     block = config.evaluation
     return Evaluation(
-        block.num_samples, jax.random.key(block.seed), block.batch_size, block.chunk_size
+        block.num_samples, threefry.key(block.seed), block.batch_size, block.chunk_size
     )
 
 
@@ -201,7 +201,7 @@ def build_optimizer(
 
 def init_run(dataset, seeds, hparams, **init):
     """Initialise one member for each seed."""
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
+    keys = jax.vmap(threefry.key)(jnp.asarray(seeds))
 
     # The training examples enter as an argument: as a constant they would be compiled in.
     @jax.jit

@@ -16,7 +16,7 @@ import numpy as np
 from experiments import cli, records, reporting
 from experiments.evaluate import load_member
 from experiments.runs import Run
-from vae_jax import evaluation, figures
+from vae_jax import evaluation, figures, threefry
 
 _MOST_DRAWN = 100  # a picture of more shows less
 
@@ -38,7 +38,7 @@ def draw_samples(
         p = run.vae.decode(params, z)
         return {"z": z, "mean": p.mean, "x": p.sample(key_x)}
 
-    batched, key = evaluation.over_examples(draw), jax.random.key(seed)
+    batched, key = evaluation.over_examples(draw), threefry.key(seed)
     return evaluation.map_examples(batched, (params, key), np.arange(num), batch_size, progress)
 
 

@@ -45,7 +45,7 @@ def save(checkpoints: Any, step: int, state: Any) -> None:
     import orbax.checkpoint as ocp
 
     # Writing must not read buffers that the next update is given to overwrite.
-    copied = jax.tree.map(jnp.copy, state)
+    copied = jax.tree.map(jnp.copy, _key_words(state))
     items = ocp.args.Composite(
         state=ocp.args.StandardSave(copied), digest=ocp.args.JsonSave({"blake2b": digest(copied)})
     )
@@ -65,7 +65,7 @@ def restore_newest(folder: str | Path, state_like: Any) -> tuple[Any | None, lis
     """
     import orbax.checkpoint as ocp
 
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, state_like)
+    target = jax.eval_shape(_key_words, state_like)
     items = ocp.args.Composite(
         state=ocp.args.StandardRestore(target), digest=ocp.args.JsonRestore()
     )
@@ -76,9 +76,26 @@ def restore_newest(folder: str | Path, state_like: Any) -> tuple[Any | None, lis
         with contextlib.suppress(Exception), open_checkpoints(folder, keep=len(steps)) as reader:
             restored = reader.restore(step, args=items)
             if restored.digest["blake2b"] == digest(restored.state):
-                return restored.state, steps[:count]
+                return jax.tree.map(_as_key_if_one, state_like, restored.state), steps[:count]
         _collect_silently()
     return None, steps
+
+
+def _is_key(leaf):
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _key_words(state):
+    # Words are arrays like any other, whatever generator they belong to.
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
+
+
+def _as_key_if_one(like, array):
+    if not _is_key(like):
+        return array
+    generators = []  # jax tells it of a traced key, not of a shape
+    jax.eval_shape(lambda key: generators.append(jax.random.key_impl(key)), like)
+    return jax.random.wrap_key_data(array, impl=generators[0])
 
 
 def _collect_silently():
@@ -98,9 +115,8 @@ def discard(folder: str | Path, steps: list[int]) -> None:
 def digest(state: Any) -> str:
     """Return a hash of every array of a pytree, with its place, type and shape."""
     hashed = hashlib.blake2b(digest_size=16)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        array = np.ascontiguousarray(jax.random.key_data(leaf) if is_key else leaf)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(_key_words(state)):
+        array = np.ascontiguousarray(leaf)
         hashed.update(f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}".encode())
         hashed.update(array)
     return hashed.hexdigest()
