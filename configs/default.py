@@ -14,6 +14,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.sweep = ""  # more of them: "objective.beta=1,2,4;optimizer.learning_rate=1e-3,3e-3"
     config.device = "auto"  # auto, cpu, gpu or tpu
     config.compilation_cache = ""  # folder of compiled programs; "": in the user's cache; "off"
+    config.matmul_precision = "default"  # of float32 products on an accelerator; high, highest
+    config.debug_nans = False  # stop at the operation that makes the first NaN; slow
+
+    config.distributed = distributed = ml_collections.ConfigDict()
+    distributed.coordinator = ""  # HOST:PORT; "auto": as Slurm, Open MPI, ... say; "": one host
+    distributed.num_processes = 0  # with HOST:PORT
+    distributed.process_index = 0  # with HOST:PORT: of this process, from 0
 
     config.data = data = ml_collections.ConfigDict()
     data.name = "digits"  # a row of vae_jax.datasets.DATASETS
@@ -31,6 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
     vae.activation = "tanh"  # a row of vae_jax.networks.ACTIVATIONS
     vae.likelihood = "bernoulli"  # a row of vae_jax.models.LIKELIHOODS: bernoulli or gaussian
     vae.likelihood_scale = 1.0  # sigma of the Gaussian likelihood, in units of x
+    vae.precision = "float32"  # or float64, or bfloat16 (the layers' products only)
 
     config.objective = elbo_objective()
 
@@ -52,6 +60,7 @@ def get_config() -> ml_collections.ConfigDict:
     training.eval_every_epochs = 50  # between two ELBOs of the validation examples
     training.checkpoint_every_epochs = 200  # between two checkpoints
     training.patience = 0  # evaluations without a better validation ELBO before a stop; 0: no stop
+    training.profile_steps = 0  # so many steps are traced to workdir/profile before the run begins
 
     config.evaluation = evaluation = ml_collections.ConfigDict()
     evaluation.num_samples = 5000  # importance samples of -log p(x) after training

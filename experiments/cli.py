@@ -116,6 +116,36 @@ def keep_compiled(folder: str) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def set_matmul_precision(matmul_precision: str) -> None:
+    """Set the precision of float32 products on accelerators.
+
+    Raises:
+      ValueError: an unknown precision.
+    """
+    known = ("default", "high", "highest")
+    if matmul_precision not in known:
+        raise ValueError(
+            f"matmul_precision={matmul_precision!r} is unknown; known: {', '.join(known)}"
+        )
+    jax.config.update("jax_default_matmul_precision", matmul_precision)
+
+
+def define_machine_flags() -> None:
+    """Define the flags of a program that uses a trained run: its device and compiled programs."""
+    flags.DEFINE_string("device", "auto", "auto, cpu, gpu or tpu")
+    flags.DEFINE_string("compilation_cache", "", "folder of compiled programs, or off")
+
+
+def use_machine_flags() -> None:
+    """Obey the flags of `define_machine_flags`.
+
+    Raises:
+      ValueError: a device that is unknown or not here.
+    """
+    choose_device(flags.FLAGS.device)
+    keep_compiled(flags.FLAGS.compilation_cache)
+
+
 @contextlib.contextmanager
 def deferred_stop() -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C and SIGTERM ask for a stop instead of tearing the program apart.

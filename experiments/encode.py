@@ -113,8 +113,7 @@ def main() -> None:
     """Parse what the command line says and encode that file."""
     given = flags.FLAGS
     with cli.user_errors():
-        cli.choose_device(given.device)
-        cli.keep_compiled(given.compilation_cache)
+        cli.use_machine_flags()
         encode_file(given.workdir, given.input, given.output, given.member, given.num_samples)
 
 
@@ -124,6 +123,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("output", None, "npz to write")
     flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
     flags.DEFINE_integer("num_samples", 100, "importance samples an example", lower_bound=1)
-    flags.DEFINE_string("device", "auto", "auto, cpu, gpu or tpu")
-    flags.DEFINE_string("compilation_cache", "", "folder of compiled programs, or off")
+    cli.define_machine_flags()
     cli.run_program(main, required=("workdir", "input", "output"))

@@ -96,8 +96,7 @@ def load_member(workdir: str | Path, member: int = 0) -> tuple[Run, Evaluation, 
 def main() -> None:
     """Parse what the command line says and measure that run."""
     with cli.user_errors():
-        cli.choose_device(flags.FLAGS.device)
-        cli.keep_compiled(flags.FLAGS.compilation_cache)
+        cli.use_machine_flags()
         workdir = Path(flags.FLAGS.workdir)
         run, how, state = load_run(workdir)
         if flags.FLAGS.num_samples is not None:
@@ -108,6 +107,5 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "folder of the run")
     flags.DEFINE_integer("num_samples", None, "importance samples an example", lower_bound=1)
-    flags.DEFINE_string("device", "auto", "auto, cpu, gpu or tpu")
-    flags.DEFINE_string("compilation_cache", "", "folder of compiled programs, or off")
+    cli.define_machine_flags()
     cli.run_program(main, required=("workdir",))

@@ -12,8 +12,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from configs import default
 from vae_jax import evaluation
 
+# Fields that say how and where a run computes, not what: a resumed run may change them.
+_FREE_FIELDS = (
+    "compilation_cache",
+    "debug_nans",
+    "device",
+    "distributed.",
+    "training.profile_steps",
+)
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -65,7 +74,7 @@ def output_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-    """Return the config of the run in `workdir`.
+    """Return the config of the run in `workdir`; fields newer than it have their defaults.
 
     Raises:
       ValueError: it holds no run, or its config.json is damaged.
@@ -74,8 +83,13 @@ def read_config(workdir: Path) -> dict[str, Any]:
     if not path.exists():
         raise ValueError(f"--workdir={workdir} holds no run: there is no config.json in it")
     try:
-        return json.loads(path.read_text())["config"]
-    except (KeyError, TypeError, ValueError):
+        saved = json.loads(path.read_text())["config"]
+        blocks = default.get_config().to_dict() | saved
+        for name, block in default.get_config().items():
+            if hasattr(block, "items") and name != "objective":  # which is replaced whole
+                blocks[name] = block.to_dict() | saved.get(name, {})
+        return blocks
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(f"{path} is damaged: it holds no config") from None
 
 
@@ -88,7 +102,11 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
     if not (workdir / "config.json").exists():
         return
     old, new = _flatten(read_config(workdir)), _flatten(json.loads(json.dumps(config)))
-    changed = [field for field in sorted(old | new) if old.get(field) != new.get(field)]
+    changed = [
+        field
+        for field in sorted(old | new)
+        if old.get(field) != new.get(field) and not field.startswith(_FREE_FIELDS)
+    ]
     longer = ["training.num_epochs"]
     if changed == longer and new[longer[0]] > old[longer[0]]:
         if extend:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from vae_jax import datasets, models, objectives, optimizers, threefry, training
+from vae_jax import datasets, models, objectives, optimizers, placement, threefry, training
 
 
 class Member(NamedTuple):
@@ -49,6 +49,8 @@ class Run(NamedTuple):
     """init() -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
     """train_steps(state, dataset.train, stop) -> (state, metrics); donates the state."""
+    placement: placement.Placement
+    """Which devices hold the state, the data and the metrics."""
     members: list[Member]
     num_steps: int
     """Length of the run, in updates."""
@@ -90,6 +92,11 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
     if not 0 <= ema_decay < 1:
         raise ValueError(f"optimizer.ema_decay must lie in 0 .. 1, got {ema_decay}")
 
+    if config.training.profile_steps < 0:
+        raise ValueError(f"training.profile_steps is {config.training.profile_steps}, not >= 0")
+    if config.vae.precision == "float64":
+        jax.config.update("jax_enable_x64", True)
+
     # What costs nothing to check comes before the data.
     objective = objectives.make_objective(**config.objective)
     members = plan_members(config, objective.hparams)
@@ -103,6 +110,8 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
         name: jnp.array([member.point.get(field, value) for member in members], jnp.float32)
         for field, (name, value) in sweepable(config, objective.hparams).items()
     }
+    placed = placement.plan_placement(jax.devices(), len(members), config.training.batch_size)
+    batches = placement.divide_batches(batches, placed)
     step = training.make_train_step(vae, objective, optimizer, batches, ema_decay)
     return Run(
         dataset=dataset,
@@ -119,7 +128,14 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
             optimizer=optimizer,
             use_ema=ema_decay > 0,
         ),
-        train_steps=training.make_train_steps(step, batches, len(members)),
+        train_steps=training.make_train_steps(
+            step,
+            batches,
+            len(members),
+            out_shardings=(placed.state, placed.copied),
+            debug_nans=config.debug_nans,
+        ),
+        placement=placed,
         members=members,
         num_steps=num_steps,
         steps_per_epoch=batches.steps_per_epoch,

@@ -78,8 +78,7 @@ def main() -> None:
     """Parse what the command line says and draw from that run."""
     given = flags.FLAGS
     with cli.user_errors():
-        cli.choose_device(given.device)
-        cli.keep_compiled(given.compilation_cache)
+        cli.use_machine_flags()
         sample_to_file(given.workdir, given.output, given.member, given.num, given.seed)
 
 
@@ -89,6 +88,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("seed", 0, "of the samples", lower_bound=0, upper_bound=2**32 - 1)
     flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
     flags.DEFINE_string("output", "samples.npz", "npz to write; the picture goes beside it")
-    flags.DEFINE_string("device", "auto", "auto, cpu, gpu or tpu")
-    flags.DEFINE_string("compilation_cache", "", "folder of compiled programs, or off")
+    cli.define_machine_flags()
     cli.run_program(main, required=("workdir",))

@@ -4,16 +4,18 @@ Any field of the config is set as --config.block.field=value. A workdir that hol
 resumed; --extend lets a larger training.num_epochs go on from the end of a run.
 """
 
+import contextlib
 from pathlib import Path
 import time
 
 from absl import flags
 import jax
+import jax.numpy as jnp
 import ml_collections
 from ml_collections import config_flags
 import numpy as np
 
-from experiments import cli, records, reporting, tensorboard
+from experiments import cli, hosts, records, reporting, tensorboard
 from experiments.evaluate import measure_and_report
 from experiments.measurement import make_validation
 from experiments.pictures import draw_curves
@@ -45,38 +47,43 @@ def train(
     every: ml_collections.ConfigDict,
 ) -> training.TrainState:
     """Train from the newest checkpoint, or `state`, to the end; return the state to be measured."""
-    metrics_path, source = workdir / "metrics.jsonl", jax.device_put(run.dataset.train)
+    metrics_path = workdir / "metrics.jsonl"
     validate = make_validation(run, how)
-    best = restore(workdir / "best", state)
+    best = restore(workdir / "best", state) if every.patience else None
     state = restore(workdir / "checkpoints", state) or state
-    step = int(state.step)
-    records.cut_metrics(metrics_path, step)
+    records.cut_metrics(metrics_path, int(state.step))
     tensorboard.start(workdir, run.member_names)
     elbos = list(records.read_curves(metrics_path).get("validation", {}).get("elbo", []))
+    best, state, elbos = hosts.agree_on_restored(best, state, elbos)
+    step, state, stopping = int(state.step), run.placement.put(state), False
+    source = jax.device_put(run.dataset.train, run.placement.copied)
     is_over = step == run.num_steps or is_exhausted(elbos, every.patience)
+    if every.profile_steps and not is_over:
+        profile(run, state, source, step + every.profile_steps, workdir / "profile")
     with (
         checkpoints.open_checkpoints(workdir / "checkpoints") as saved,
         reporting.progress_bar(run.num_steps, step, every.batch_size) as progress,
         cli.deferred_stop() as stop,
     ):
-        while not is_over and not stop():
+        while not is_over and not stopping:
             begun, step = step, next_boundary(step, run, every)
             state, metrics = run.train_steps(state, source, step)
             metrics = jax.device_get(metrics)
             log(metrics_path, step, "train", metrics, run)
             check_members(run, state, sorted(metrics), begun)
+            stopping, whole = bool(hosts.agree(stop())), run.placement.collect(state)
             if is_due(step, run, every.eval_every_epochs):
-                bounds = validate(state)
+                bounds = validate(whole)
                 log(metrics_path, step, "validation", bounds, run)
                 elbos.append(np.array(bounds["elbo"]))
-                best = keep_best(workdir / "best", best, state, elbos) if every.patience else None
+                best = keep_best(workdir / "best", best, whole, elbos) if every.patience else None
             is_over = step == run.num_steps or is_exhausted(elbos, every.patience)
-            if is_over or stop() or is_due(step, run, every.checkpoint_every_epochs):
-                checkpoints.save(saved, step, state)
+            if is_over or stopping or is_due(step, run, every.checkpoint_every_epochs):
+                checkpoints.save(saved, step, whole)
             progress(step, reporting.progress_text(metrics))
     if not is_over:
         cli.fail(f"stopped at step {step}; the same command with --workdir={workdir} goes on", 130)
-    return best if every.patience else state
+    return best if every.patience else run.placement.collect(state)
 
 
 def restore(folder: Path, state: training.TrainState) -> training.TrainState | None:
@@ -92,6 +99,15 @@ def restore(folder: Path, state: training.TrainState) -> training.TrainState | N
         reporting.say(f"{folder}: {damaged} damaged, going on from step {int(restored.step)}")
         checkpoints.discard(folder, damaged)
     return restored
+
+
+def profile(run: Run, state: training.TrainState, source, stop: int, folder: Path) -> None:
+    """Trace the steps up to `stop` for the profiler, of a copy: the run itself is unchanged."""
+    for trace in (contextlib.nullcontext(), jax.profiler.trace(folder)):  # the first one compiles
+        with trace:
+            copied = jax.tree.map(jnp.copy, state)
+            jax.block_until_ready(run.train_steps(copied, source, stop))
+    reporting.say(f"{folder}: a trace of {stop - int(state.step)} steps")
 
 
 def check_members(run: Run, state: training.TrainState, terms: list[str], begun: int) -> None:
@@ -173,6 +189,8 @@ def write_and_print_header(workdir: Path, config, run: Run, state: training.Trai
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(names)
     sizes = ", ".join(f"{len(part.x):,}" for part in (data.train, data.validation, data.test))
     options = ", ".join(f"{name}={value}" for name, value in objective.items() if name != "name")
+    if run.placement.num_devices > 1:
+        device += f"; {run.placement.divided} divided among {run.placement.num_devices}"
     header = {
         "device": device,
         "data": f"{data.protocol}; {sizes} train, validation, test examples of {data.shape}",
@@ -198,9 +216,12 @@ def main() -> None:
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     default = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     with cli.user_errors():
+        hosts.connect(**config.distributed)
         cli.choose_device(config.device)
         cli.keep_compiled(config.compilation_cache)
-        train_and_evaluate(config, Path(flags.FLAGS.workdir or default), flags.FLAGS.extend)
+        cli.set_matmul_precision(config.matmul_precision)
+        with hosts.only_first_writes(Path(flags.FLAGS.workdir or default)) as workdir:
+            train_and_evaluate(config, workdir, flags.FLAGS.extend)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,20 @@ def open_checkpoints(folder: str | Path, keep: int = 3) -> Iterator[Any]:
     """
     import orbax.checkpoint as ocp  # 1 s: only those who save or restore pay
 
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+    # Of several processes each has its own folder, or none: orbax must not wait for the others.
+    index = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=index, active_processes={index}, barrier_sync_key_prefix=f"process{index}"
+    )
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        create=False,
+        multiprocessing_options=alone,
+        enable_async_checkpointing=jax.process_count() == 1,
+    )
     names = ("state", "digest")
     with _write_errors(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
         manager = ocp.CheckpointManager(Path(folder).absolute(), options=options, item_names=names)
     try:
         yield manager
@@ -45,7 +56,8 @@ def save(checkpoints: Any, step: int, state: Any) -> None:
     import orbax.checkpoint as ocp
 
     # Writing must not read buffers that the next update is given to overwrite.
-    copied = jax.tree.map(jnp.copy, _key_words(state))
+    # numpy's know no devices: they restore on any number of them.
+    copied = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _key_words(state))
     items = ocp.args.Composite(
         state=ocp.args.StandardSave(copied), digest=ocp.args.JsonSave({"blake2b": digest(copied)})
     )
@@ -75,7 +87,8 @@ def restore_newest(folder: str | Path, state_like: Any) -> tuple[Any | None, lis
         # what one of them leaves behind must not touch the next.
         with contextlib.suppress(Exception), open_checkpoints(folder, keep=len(steps)) as reader:
             restored = reader.restore(step, args=items)
-            if restored.digest["blake2b"] == digest(restored.state):
+            fits = jax.eval_shape(lambda s: s, restored.state) == target
+            if fits and restored.digest["blake2b"] == digest(restored.state):
                 return jax.tree.map(_as_key_if_one, state_like, restored.state), steps[:count]
         _collect_silently()
     return None, steps
@@ -92,7 +105,7 @@ def _key_words(state):
 
 def _as_key_if_one(like, array):
     if not _is_key(like):
-        return array
+        return jnp.asarray(array)
     generators = []  # jax tells it of a traced key, not of a shape
     jax.eval_shape(lambda key: generators.append(jax.random.key_impl(key)), like)
     return jax.random.wrap_key_data(array, impl=generators[0])

@@ -50,6 +50,13 @@ def _logit(mean: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.log(mean) - jnp.log1p(-mean)
 
 
+# {name: (type of the layers' arithmetic, type of parameters and of all densities)}
+PRECISIONS = {
+    "float32": (jnp.float32, jnp.float32),
+    "bfloat16": (jnp.bfloat16, jnp.float32),
+    "float64": (jnp.float64, jnp.float64),
+}
+
 LIKELIHOODS = {
     "bernoulli": Likelihood(lambda outputs, scale: Bernoulli(outputs), _logit),
     "gaussian": Likelihood(
@@ -75,6 +82,7 @@ def make_vae(
     activation: str = "tanh",
     likelihood: str = "bernoulli",
     likelihood_scale: float = 1.0,
+    precision: str = "float32",
 ) -> VAE:
     """Make a VAE with q(z|x) = N(mean(x), diag sigma(x)^2) and the prior N(0, I).
 
@@ -88,13 +96,18 @@ def make_vae(
       activation: a row of `networks.ACTIVATIONS`.
       likelihood: a row of LIKELIHOODS.
       likelihood_scale: sigma of the Gaussian likelihood, in units of x.
+      precision: a row of PRECISIONS; "bfloat16" is that of the layers alone, "float64" needs
+        `jax.config.update("jax_enable_x64", True)` before any array is made.
 
     Raises:
-      ValueError: an unknown name, a size below one, a scale not above zero, or a shape that the
-        network cannot take.
+      ValueError: an unknown name, a size below one, a scale not above zero, a shape that the
+        network cannot take, or float64 without x64.
     """
     pair = look_up(NETWORKS, network, "vae.network")
     family = look_up(LIKELIHOODS, likelihood, "vae.likelihood")
+    compute, storage = look_up(PRECISIONS, precision, "vae.precision")
+    if storage == jnp.float64 and not jax.config.jax_enable_x64:
+        raise ValueError("vae.precision='float64' needs jax.config.update('jax_enable_x64', True)")
     hidden, channels = tuple(hidden), tuple(channels)
     if min((latent_dim, *hidden, *channels)) < 1:
         raise ValueError(
@@ -115,17 +128,22 @@ def make_vae(
 
     def init(key: Key[Array, ""], examples: Any) -> dict:
         key_encoder, key_decoder = jax.random.split(key)
-        return {
+        params = {
             "encoder": encoder.init(key_encoder, jnp.zeros(shape))["params"],
             "decoder": decoder.init(key_decoder, jnp.zeros(latent_dim))["params"],
             "output_bias": family.outputs_for_mean(jnp.mean(examples.x, axis=0)),
         }
+        return jax.tree.map(lambda leaf: leaf.astype(storage), params)
+
+    def apply(module, params, inputs):
+        params, inputs = jax.tree.map(lambda leaf: leaf.astype(compute), (params, inputs))
+        return module.apply({"params": params}, inputs).astype(storage)
 
     def encode(params, x, y=None):
-        return gaussian_posterior(encoder.apply({"params": params["encoder"]}, x))
+        return gaussian_posterior(apply(encoder, params["encoder"], x))
 
     def decode(params, z, y=None):
-        outputs = decoder.apply({"params": params["decoder"]}, z) + params["output_bias"]
+        outputs = apply(decoder, params["decoder"], z) + params["output_bias"]
         return family.make(outputs, likelihood_scale)
 
     def prior(params, y=None):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import Array
+from jax.experimental import checkify
 import jax.numpy as jnp
 from jaxtyping import Key
 import optax
@@ -134,6 +135,8 @@ def make_train_steps(
     train_step: Callable[[TrainState, Any], tuple[TrainState, dict[str, Array]]],
     batches: Any,
     num_members: int = 1,
+    out_shardings: Any = None,
+    debug_nans: bool = False,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, Array]]]:
     """Make the jitted train_steps(state, source, stop) -> (state, metrics), which donates `state`.
 
@@ -145,9 +148,16 @@ def make_train_steps(
       train_step: the update of one run.
       batches: has `steps_per_epoch` and `begin_epoch(source, key, epoch) -> source`.
       num_members: the length of the state's leading axis.
+      out_shardings: of (state, metrics) on several devices, as `jax.jit` takes them.
+      debug_nans: find the operation that makes the first NaN; slow, and without donation.
+
+    Raises (by the function returned, with debug_nans):
+      FloatingPointError: with the operation and its line.
     """
 
     def train_steps(state, source, stop):
+        stop = jnp.asarray(stop, state.step.dtype)
+
         def steps_of_one_epoch(carry):
             state, _ = carry
             epoch = state.step // batches.steps_per_epoch
@@ -172,7 +182,26 @@ def make_train_steps(
         num_steps = stop - state.step
         return trained, jax.tree.map(lambda s: jnp.where(good, s / num_steps, jnp.nan), sums)
 
-    return jax.jit(over_members(train_steps, num_members), donate_argnums=0)
+    lifted = over_members(train_steps, num_members)
+    if debug_nans:
+        return _check_nans(lifted)
+    return jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings)
+
+
+def _check_nans(function):
+    checked = jax.jit(checkify.checkify(function, errors=checkify.nan_checks))
+
+    def raise_first(*arguments):
+        error, results = checked(*arguments)
+        exception = error.get_exception()
+        if exception is None:
+            return results
+        frames = exception.traceback_info.frames
+        own = [frame for frame in frames if "site-packages" not in frame.file_name]
+        where = f" in {own[0].file_name}, line {own[0].line_num}" if own else ""
+        raise FloatingPointError(f"{str(exception).rstrip('.')}{where}")
+
+    return raise_first
 
 
 def _first_failure(failure, step, metrics):
