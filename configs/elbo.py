@@ -12,6 +12,7 @@ def get_config():
     config = default.get_config()
     config.data.name = "mnist"
     config.vae.latent_dim = 50
+    config.optimizer.learning_rate = 3e-3
     config.optimizer.warmup_steps = 300
     config.training.batch_size = 200
     config.training.num_epochs = 150
