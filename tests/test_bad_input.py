@@ -41,6 +41,13 @@ COMMANDS = {
     "batch": (["--config.training.batch_size=5000"], "1 .. 1258"),
     "device": (["--config.device=gpuu"], "known: auto, cpu, gpu, tpu"),
     "no device": (["--config.device=tpu"], "not available here"),
+    "precision": (["--config.vae.precision=flot32"], "did you mean 'float32'"),
+    "trace": (["--config.training.profile_steps=-1"], "training.profile_steps is -1"),
+    "products": (["--config.matmul_precision=hihg"], "known: default, high, highest"),
+    "process": (
+        ["--config.distributed.coordinator=127.0.0.1:1", "--config.distributed.process_index=1"],
+        "got 1 of 0",
+    ),
     "conv": (["--config.vae.network=conv", "--config.vae.channels=(1,2,3,4)"], "divide by 16"),
     "sweep of a size": (["--config.sweep=vae.latent_dim=2,3"], "what can: objective.beta"),
     "sweep of samples": (["--config.sweep=objective.num_samples=1,2"], "cannot vary within"),
@@ -76,7 +83,8 @@ def bad_files(tmp_path_factory):
 
 
 # Cases that only the whole program can show; the slow tests run the commands of the others too.
-WHOLE = [*list(COMMANDS)[:8], "beta", "device", "no device", "unwritable"]
+WHOLE = [*list(COMMANDS)[:8], "beta", "device", "no device", "products", "process"]
+WHOLE += ["unwritable"]
 
 
 @pytest.mark.parametrize("case", [case for case in COMMANDS if case not in WHOLE])

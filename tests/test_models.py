@@ -1,6 +1,7 @@
 """The VAE as functions, over every row of its tables."""
 
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ def test_convolutional_pair_takes_images(shape, channels):
     means = jax.vmap(lambda x: vae.encode(params, x).mean)(data.x)
     decoded = jax.vmap(lambda z: vae.decode(params, z).mean)(means)
     assert decoded.shape == data.x.shape
-    kernels = [params["encoder"][f"Conv_{i}"]["kernel"].shape for i in range(len(channels))]
+    kernels = [params["encoder"][f"Convolution_{i}"]["kernel"].shape for i in range(len(channels))]
     colors = (shape[-1], *channels)
     assert kernels == [(4, 4, a, b) for a, b in itertools.pairwise(colors)]
 
@@ -91,6 +92,47 @@ def test_gaussian_scale_is_the_given_one():
     np.testing.assert_allclose(vae.decode(params, jnp.zeros(2)).scale, 0.1, rtol=1e-6)
 
 
+def products(function, *arguments):
+    """Return the types of the operands of every product in a traced function."""
+    text = str(jax.make_jaxpr(function)(*arguments))
+    return set(re.findall(r":(\w+)\[[\d,]*\] = dot_general", text))
+
+
+@pytest.mark.parametrize(
+    ("precision", "layers", "kept"),
+    [
+        ("float32", "f32", jnp.float32),
+        ("bfloat16", "bf16", jnp.float32),
+        ("float64", "f64", jnp.float64),
+    ],
+)
+def test_precision_is_that_of_layers_and_of_densities(precision, layers, kept):
+    """Products in one type; parameters, gradients and densities in the other.
+
+    The densities are those of float32 to the layers' rounding: 2^-8 of logits of order one.
+    """
+    with jax.enable_x64(precision == "float64"):
+        vae = make_vae(SHAPE, precision=precision, **SMALL)
+        data = examples()
+        params = vae.init(jax.random.key(0), data)
+
+        def log_likelihood(params, x):
+            return vae.decode(params, vae.encode(params, x).mean).log_prob(x)
+
+        assert products(log_likelihood, params, data.x[0]) == {layers}
+        value, gradient = jax.value_and_grad(log_likelihood)(params, data.x[0])
+        types = {leaf.dtype for leaf in jax.tree.leaves((value, gradient, params))}
+        assert types == {jnp.dtype(kept)}
+        plain = make_vae(SHAPE, **SMALL)
+        exact = plain.decode(params, plain.encode(params, data.x[0]).mean).log_prob(data.x[0])
+        assert abs(value - exact) < {"bfloat16": 0.3}.get(precision, 1e-4)
+
+
+def test_float64_without_x64_is_refused():
+    with pytest.raises(ValueError, match="jax_enable_x64"):
+        make_vae(SHAPE, precision="float64")
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_is_used(activation):
     vae = make_vae((4,), latent_dim=2, hidden=(5,), activation=activation)
@@ -109,6 +151,7 @@ def test_every_activation_is_used(activation):
         ({"network": "cnn"}, "known: conv, mlp"),
         ({"likelihood": "bernouli"}, "did you mean 'bernoulli'"),
         ({"activation": "tnah"}, "did you mean 'tanh'"),
+        ({"precision": "float16"}, "did you mean 'bfloat16'"),
         ({"latent_dim": 0}, "must be >= 1, got 0"),
         ({"hidden": (10, -1)}, "must be >= 1"),
         ({"likelihood_scale": 0.0}, "must be > 0 and finite, got 0.0"),

@@ -1,11 +1,16 @@
 """The README's Python runs as it stands there; its tree and table are those of the repository."""
 
-from pathlib import Path
+import os
 import re
+import shlex
+import socket
+import subprocess
+import sys
 
+from conftest import ROOT, SMALL, run_program
 import numpy as np
+import pytest
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
@@ -40,3 +45,37 @@ def test_table_names_every_config():
 def test_files_that_are_linked_exist():
     for target in re.findall(r"\]\(([\w/.]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def commands():
+    """Return the training commands of the README, continued lines joined."""
+    text = README.replace("\\\n", " ")
+    lines = re.findall(r"^    (.*python -m experiments\.train .*)$", text, re.MULTILINE)
+    return [line for line in lines if "pip install" not in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands())
+def test_commands_run(command, tmp_path, tfds_dir):
+    """Each command as it stands there, on real paths and for two short epochs."""
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((500, 7)))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    replaced = {"DIR": tfds_dir, "HOST:PORT": address, "x.npz": f"{tmp_path}/x.npz"}
+    for name, value in replaced.items():
+        command = re.sub(rf"(?<==){name}", value, command)
+    command = command.replace("--workdir=runs/elbo", "")
+    size = "96" if "device_count=8" in command else "100"
+    small = [*SMALL, f"--config.training.batch_size={size}", f"--workdir={tmp_path}/run"]
+    environment = dict(re.findall(r"(XLA_FLAGS)=(\S+)", command))
+    words = shlex.split(command.split("python -m ")[1])
+    more = []
+    if "process_index=0" in command:  # the other process
+        other = [word.replace("process_index=0", "process_index=1") for word in words]
+        small += ["--config.training.batch_size=100"]
+        more = [subprocess.Popen([sys.executable, "-m", *other, *small], cwd=ROOT)]
+    done = run_program(*words, *small, env=os.environ | environment)
+    assert all(process.wait(60) == 0 for process in more)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "summary.json").exists()

@@ -13,6 +13,8 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from vae_jax.convolutions import downsample, upsample
+
 ACTIVATIONS: dict[str, Callable] = {
     "elu": nn.elu,
     "gelu": nn.gelu,
@@ -65,6 +67,24 @@ class DenseDecoder(nn.Module):
         return outputs.reshape(self.shape)
 
 
+class Convolution(nn.Module):
+    """A 4x4 convolution of stride 2, with parameters like those of nn.Conv."""
+
+    size: int
+    convolve: Callable
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "height width inputs"]
+    ) -> Float[Array, "new_height new_width size"]:
+        shape = (4, 4, x.shape[-1], self.size)
+        outputs = self.convolve(x, self.param("kernel", nn.initializers.lecun_normal(), shape))
+        if not self.use_bias:
+            return outputs
+        return outputs + self.param("bias", nn.initializers.zeros, (self.size,))
+
+
 class ConvEncoder(nn.Module):
     """Image (height, width, channels) -> convolutions that halve it -> dense layers -> parameters.
 
@@ -79,7 +99,7 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "height width color"]) -> Float[Array, "num_outputs"]:
         for size in self.channels:
-            x = self.activation(nn.Conv(size, (4, 4), strides=2)(x))
+            x = self.activation(Convolution(size, downsample)(x))
         features = Dense(self.hidden, self.activation)(x.reshape(-1))
         return nn.Dense(self.num_outputs, kernel_init=_dense_init)(features)
 
@@ -99,8 +119,8 @@ class ConvDecoder(nn.Module):
         smallest = (height // factor, width // factor, self.channels[-1])
         x = Dense((*self.hidden[::-1], math.prod(smallest)), self.activation)(z).reshape(smallest)
         for size in self.channels[-2::-1]:
-            x = self.activation(nn.ConvTranspose(size, (4, 4), strides=(2, 2))(x))
-        return nn.ConvTranspose(color, (4, 4), strides=(2, 2), use_bias=False)(x)
+            x = self.activation(Convolution(size, upsample)(x))
+        return Convolution(color, upsample, use_bias=False)(x)
 
 
 class NetworkPair(NamedTuple):

@@ -275,13 +275,16 @@ def init_members(
 
 
 def merge_members(chosen: Any, new: TrainState, old: TrainState) -> TrainState:
-    """Return `new` with the fields of those members that are not `chosen` taken from `old`."""
+    """Return `new` with the fields of those members that are not `chosen` taken from `old`.
+
+    All arrays are copies: `new` may be donated afterwards.
+    """
 
     def merge(a, b):
         return jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
     step, *others = new
-    return TrainState(step, *jax.tree.map(merge, tuple(others), tuple(old[1:])))
+    return TrainState(jnp.copy(step), *jax.tree.map(merge, tuple(others), tuple(old[1:])))
 
 
 def select_member(state: TrainState, member: int) -> TrainState:

@@ -1,0 +1,43 @@
+"""The products that stand for convolutions on a CPU against XLA's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax import convolutions
+
+PAIRS = {
+    "down": (convolutions.downsample_by_product, convolutions._downsample),
+    "up": (convolutions.upsample_by_product, convolutions._upsample),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize(("shape", "outputs"), [((6, 10, 3), 5), ((2, 2, 1), 1)])
+def test_values_and_gradients_are_those_of_the_convolution(pair, shape, outputs):
+    """Mutants: a tap of the kernel turned or shifted, a parity exchanged."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], shape)
+    kernel = jax.random.normal(keys[1], (4, 4, shape[-1], outputs))
+    ours, native = PAIRS[pair]
+    expected = native(x, kernel)
+    sides = (shape[0] // 2, shape[1] // 2) if pair == "down" else (2 * shape[0], 2 * shape[1])
+    assert expected.shape == (*sides, outputs)
+    np.testing.assert_allclose(ours(x, kernel), expected, rtol=1e-4, atol=1e-4)
+    weights = jax.random.normal(keys[2], expected.shape)
+    gradients = [
+        jax.grad(lambda x, k, f=f: jnp.sum(weights * f(x, k)), argnums=(0, 1))(x, kernel)
+        for f in (ours, native)
+    ]
+    for a, b in zip(*gradients, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_the_platform_decides():
+    """On a CPU no convolution is left in the program; for a GPU it is."""
+    x, kernel = jnp.ones((4, 4, 2)), jnp.ones((4, 4, 2, 3))
+    for function in (convolutions.downsample, convolutions.upsample):
+        for platform, convolves in (("cpu", False), ("cuda", True)):
+            exported = jax.export.export(jax.jit(function), platforms=[platform])(x, kernel)
+            assert ("stablehlo.convolution" in exported.mlir_module()) == convolves
