@@ -1,0 +1,278 @@
+"""What a user would pick instead, doing the same work: 784-hidden-hidden-50, tanh, binarization in
+the step, closed-form KL, one sample, Adam."""
+
+import itertools
+
+from benchmarks.ours import made_up_images
+from benchmarks.timing import Run
+
+
+def _torch_step(batch_size, hidden):
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    torch.manual_seed(0)
+    data = torch.from_numpy(made_up_images((784,)))
+    encoder = nn.Sequential(
+        *(nn.Linear(784, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()),
+        nn.Linear(hidden, 100),
+    )
+    decoder = nn.Sequential(
+        *(nn.Linear(50, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()),
+        nn.Linear(hidden, 784),
+    )
+
+    def loss(x):
+        mean, log_scale = encoder(x).chunk(2, dim=-1)
+        z = mean + torch.exp(log_scale) * torch.randn_like(mean)
+        distortion = functional.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
+        rate = 0.5 * torch.sum(mean**2 + torch.exp(2 * log_scale) - 2 * log_scale - 1)
+        return (distortion + rate) / batch_size
+
+    def batches():
+        while True:
+            order = torch.randperm(len(data))
+            for start in range(0, len(order) - batch_size + 1, batch_size):
+                grey = data[order[start : start + batch_size]].float() / 255
+                yield torch.bernoulli(grey)
+
+    parameters = [*encoder.parameters(), *decoder.parameters()]
+    return torch, loss, batches(), parameters
+
+
+def _torch_run(loss, batches, optimizer) -> Run:
+    def run(num_steps):
+        for _ in range(num_steps):
+            optimizer.zero_grad()
+            loss(next(batches)).backward()
+            optimizer.step()
+
+    return run
+
+
+def eager_torch(batch_size: int, hidden: int) -> Run:
+    """Make run(num_steps) of PyTorch as it comes."""
+    torch, loss, batches, parameters = _torch_step(batch_size, hidden)
+    return _torch_run(loss, batches, torch.optim.Adam(parameters, 1e-3))
+
+
+def eager_torch_conv(batch_size: int) -> Run:
+    """Make run(num_steps) of PyTorch on 64x64 images: channels 32-32-64-64, one layer of 256."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    torch.manual_seed(0)
+    data = torch.from_numpy(made_up_images((1, 64, 64)))
+    channels = (1, 32, 32, 64, 64)
+    halve = [(nn.Conv2d(a, b, 4, 2, 1), nn.ReLU()) for a, b in itertools.pairwise(channels)]
+    double = [
+        (nn.ConvTranspose2d(a, b, 4, 2, 1), nn.ReLU())
+        for a, b in itertools.pairwise(channels[::-1])
+    ]
+    encoder = nn.Sequential(
+        *itertools.chain(*halve), nn.Flatten(), nn.Linear(1024, 256), nn.ReLU(), nn.Linear(256, 20)
+    )
+    decoder = nn.Sequential(
+        *(nn.Linear(10, 256), nn.ReLU(), nn.Linear(256, 1024), nn.ReLU()),
+        *(nn.Unflatten(1, (64, 4, 4)), *itertools.chain(*double)),
+    )[:-1]
+
+    def loss(x):
+        mean, log_scale = encoder(x).chunk(2, dim=-1)
+        z = mean + torch.exp(log_scale) * torch.randn_like(mean)
+        distortion = functional.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
+        rate = 0.5 * torch.sum(mean**2 + torch.exp(2 * log_scale) - 2 * log_scale - 1)
+        return (distortion + rate) / batch_size
+
+    def batches():
+        while True:
+            indices = torch.randint(len(data), (batch_size,))
+            yield torch.bernoulli(data[indices].float() / 255)
+
+    parameters = [*encoder.parameters(), *decoder.parameters()]
+    return _torch_run(loss, batches(), torch.optim.Adam(parameters, 1e-3))
+
+
+def compiled_torch(batch_size: int, hidden: int) -> Run:
+    """Make run(num_steps) of torch.compile with a fused Adam."""
+    torch, loss, batches, parameters = _torch_step(batch_size, hidden)
+    adam = torch.optim.Adam(parameters, 1e-3, fused=True)
+    return _torch_run(torch.compile(loss), batches, adam)
+
+
+def numpyro_svi(batch_size: int, hidden: int) -> Run:
+    """Make run(num_steps) of numpyro's SVI, with many updates in one compiled loop."""
+    import jax
+    from jax.example_libraries import stax
+    import jax.numpy as jnp
+    import numpyro
+    from numpyro import distributions as dist
+    from numpyro.infer import SVI, TraceMeanField_ELBO
+
+    data = jnp.asarray(made_up_images((784,)))
+    trunk = (stax.Dense(hidden), stax.Tanh, stax.Dense(hidden), stax.Tanh)
+    encoder, decoder = stax.serial(*trunk, stax.Dense(100)), stax.serial(*trunk, stax.Dense(784))
+
+    def model(x):
+        decode = numpyro.module("decoder", decoder, (batch_size, 50))
+        with numpyro.plate("batch", batch_size):
+            z = numpyro.sample("z", dist.Normal(jnp.zeros(50), 1).to_event(1))
+            numpyro.sample("x", dist.Bernoulli(logits=decode(z)).to_event(1), obs=x)
+
+    def guide(x):
+        encode = numpyro.module("encoder", encoder, (batch_size, 784))
+        mean, log_scale = jnp.split(encode(x), 2, axis=-1)
+        with numpyro.plate("batch", batch_size):
+            numpyro.sample("z", dist.Normal(mean, jnp.exp(log_scale)).to_event(1))
+
+    svi = SVI(model, guide, numpyro.optim.Adam(1e-3), TraceMeanField_ELBO())
+    steps_per_epoch = len(data) // batch_size
+
+    @jax.jit
+    def loop(state, key, num_steps):
+        order = jax.random.permutation(key, len(data))
+
+        def step(i, state):
+            start = i % steps_per_epoch * batch_size
+            grey = data[jax.lax.dynamic_slice(order, (start,), (batch_size,))] / 255
+            bits = jax.random.bernoulli(jax.random.fold_in(key, i), grey).astype(jnp.float32)
+            return svi.update(state, bits)[0]
+
+        return jax.lax.fori_loop(0, num_steps, step, state)
+
+    state = svi.init(jax.random.key(0), data[:batch_size] / 255)
+    done = 0
+
+    def run(num_steps):
+        nonlocal state, done
+        done += 1
+        state = jax.block_until_ready(loop(state, jax.random.key(done), num_steps))
+
+    return run
+
+
+def flax_example(batch_size: int, hidden: int) -> Run:
+    """Make run(num_steps) in the style of flax's own VAE example: a jitted step, a Python loop."""
+    from flax import linen as nn
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    data = jnp.asarray(made_up_images((784,)))
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x, key):
+            for _ in range(2):
+                x = nn.tanh(nn.Dense(hidden)(x))
+            mean, log_scale = jnp.split(nn.Dense(100)(x), 2, axis=-1)
+            x = mean + jnp.exp(log_scale) * jax.random.normal(key, mean.shape)
+            for _ in range(2):
+                x = nn.tanh(nn.Dense(hidden)(x))
+            return nn.Dense(784)(x), mean, log_scale
+
+    model, adam = Model(), optax.adam(1e-3)
+    params = model.init(jax.random.key(0), data[:1] / 255, jax.random.key(0))
+    state = (params, adam.init(params))
+
+    @jax.jit
+    def step(state, indices, key):
+        params, adam_state = state
+        key_bits, key_z = jax.random.split(key)
+        bits = jax.random.bernoulli(key_bits, data[indices] / 255).astype(jnp.float32)
+
+        def loss(params):
+            logits, mean, log_scale = model.apply(params, bits, key_z)
+            distortion = optax.sigmoid_binary_cross_entropy(logits, bits).sum()
+            rate = 0.5 * jnp.sum(mean**2 + jnp.exp(2 * log_scale) - 2 * log_scale - 1)
+            return (distortion + rate) / batch_size
+
+        updates, adam_state = adam.update(jax.grad(loss)(params), adam_state)
+        return optax.apply_updates(params, updates), adam_state
+
+    key, order, done = jax.random.key(0), None, 0
+    steps_per_epoch = len(data) // batch_size
+
+    def run(num_steps):
+        nonlocal state, order, done
+        for _ in range(num_steps):
+            epoch, i = divmod(done, steps_per_epoch)
+            if order is None or i == 0:
+                order = jax.random.permutation(jax.random.fold_in(key, epoch), len(data))
+            indices = order[i * batch_size : (i + 1) * batch_size]
+            state = step(state, indices, jax.random.fold_in(key, done))
+            done += 1
+        jax.block_until_ready(state)
+
+    return run
+
+
+def pythae_trainer(batch_size: int, hidden: int) -> Run:
+    """Make run(num_steps) of pythae's own trainer: an epoch of so many batches, bits drawn once."""
+    import tempfile
+
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    import torch
+    from torch import nn
+
+    def trunk(inputs):
+        return nn.Sequential(
+            *(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        )
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.trunk, self.mean, self.log_variance = (
+                *(trunk(784), nn.Linear(hidden, 50), nn.Linear(hidden, 50)),
+            )
+
+        def forward(self, x):
+            features = self.trunk(x)
+            means, variances = self.mean(features), self.log_variance(features)
+            return ModelOutput(embedding=means, log_covariance=variances)
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(trunk(50), nn.Linear(hidden, 784), nn.Sigmoid())
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=self.layers(z))
+
+    config = VAEConfig(input_dim=(784,), latent_dim=50, reconstruction_loss="bce")
+    model = VAE(config, Encoder(), Decoder())
+    bits = torch.bernoulli(torch.from_numpy(made_up_images((784,))).float() / 255)
+    trainers = {}
+
+    def run(num_steps):
+        if num_steps not in trainers:
+            count = num_steps * batch_size
+            rows = bits.repeat(-(-count // len(bits)), 1)[:count]
+            options = BaseTrainerConfig(
+                output_dir=tempfile.mkdtemp(),
+                per_device_train_batch_size=batch_size,
+                learning_rate=1e-3,
+                no_cuda=True,
+            )
+            trainer = BaseTrainer(model, BaseDataset(rows, torch.ones(count)), None, options)
+            trainer.prepare_training()
+            trainers[num_steps] = trainer
+        trainers[num_steps].train_step(1)
+
+    return run
+
+
+PEERS = {
+    "PyTorch, eager": eager_torch,
+    "torch.compile, fused Adam": compiled_torch,
+    "numpyro SVI, scanned": numpyro_svi,
+    "flax example, jitted step": flax_example,
+    "pythae's trainer": pythae_trainer,
+}
