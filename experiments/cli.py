@@ -68,7 +68,15 @@ def run_program(main: Callable[[], None], required: Sequence[str]) -> None:
     # orbax tells every detail at INFO, and logs and dumps what it also raises.
     logging.set_verbosity(logging.FATAL)
     std_logging.getLogger("asyncio").setLevel(std_logging.CRITICAL)
+    sys.unraisablehook = _without_closed_loops
     app.run(lambda argv: main(), flags_parser=parse_flags)
+
+
+def _without_closed_loops(unraisable):
+    # After a failed write, on a full disk, threads of orbax's storage come back to an asyncio loop
+    # that has ended, and each would print a traceback beside the one line that says what happened.
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 @contextlib.contextmanager
