@@ -58,6 +58,8 @@ def downsample_by_product(x, kernel):
 def upsample_by_product(x, kernel):
     """Be `upsample` as four products, one for each parity of the output's row and column."""
     height, width, num_inputs = x.shape
+    if kernel.shape[-1] == 1:
+        return _upsample_to_grey(x, kernel)
     padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
 
     def outputs_of(a, b):
@@ -69,3 +71,21 @@ def upsample_by_product(x, kernel):
 
     rows = [jnp.concatenate([outputs_of(a, 0), outputs_of(a, 1)], axis=-1) for a in (0, 1)]
     return jnp.stack(rows, axis=1).reshape(2 * height, 2 * width, -1)
+
+
+def _upsample_to_grey(x, kernel):
+    # With one output a pixel has sixteen products, fewer than its neighbours have inputs: half
+    # the time of the products of neighbours.
+    height, width, _ = x.shape
+    taps = jnp.einsum("hwi,klio->klhwo", x, kernel)
+    taps = jnp.pad(taps, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
+
+    def outputs_of(a, b):
+        return sum(
+            taps[a + 2 * d, b + 2 * e, a + d : a + d + height, b + e : b + e + width]
+            for d in (0, 1)
+            for e in (0, 1)
+        )
+
+    rows = [jnp.concatenate([outputs_of(a, 0), outputs_of(a, 1)], axis=-1) for a in (0, 1)]
+    return jnp.stack(rows, axis=1).reshape(2 * height, 2 * width, 1)
