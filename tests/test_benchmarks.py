@@ -18,7 +18,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize(
     "program",
-    [pytest.param(name, marks=[pytest.mark.slow] * ("rest" in name)) for name in PROGRAMS],
+    [pytest.param(name, marks=[pytest.mark.slow] * ("train" in name)) for name in PROGRAMS],
 )
 def test_every_benchmark_runs(program, tmp_path):
     path = tmp_path / "numbers.json"
