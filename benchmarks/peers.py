@@ -7,10 +7,9 @@ from benchmarks.ours import made_up_images
 from benchmarks.timing import Run
 
 
-def _torch_step(batch_size, hidden):
+def _torch_mlp(hidden):
     import torch
     from torch import nn
-    from torch.nn import functional
 
     torch.manual_seed(0)
     data = torch.from_numpy(made_up_images((784,)))
@@ -22,6 +21,13 @@ def _torch_step(batch_size, hidden):
         *(nn.Linear(50, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()),
         nn.Linear(hidden, 784),
     )
+
+    return data, encoder, decoder
+
+
+def _torch_work(data, encoder, decoder, batch_size):
+    import torch
+    from torch.nn import functional
 
     def loss(x):
         mean, log_scale = encoder(x).chunk(2, dim=-1)
@@ -37,8 +43,7 @@ def _torch_step(batch_size, hidden):
                 grey = data[order[start : start + batch_size]].float() / 255
                 yield torch.bernoulli(grey)
 
-    parameters = [*encoder.parameters(), *decoder.parameters()]
-    return torch, loss, batches(), parameters
+    return loss, batches(), [*encoder.parameters(), *decoder.parameters()]
 
 
 def _torch_run(loss, batches, optimizer) -> Run:
@@ -53,7 +58,9 @@ def _torch_run(loss, batches, optimizer) -> Run:
 
 def eager_torch(batch_size: int, hidden: int) -> Run:
     """Make run(num_steps) of PyTorch as it comes."""
-    torch, loss, batches, parameters = _torch_step(batch_size, hidden)
+    import torch
+
+    loss, batches, parameters = _torch_work(*_torch_mlp(hidden), batch_size)
     return _torch_run(loss, batches, torch.optim.Adam(parameters, 1e-3))
 
 
@@ -61,7 +68,6 @@ def eager_torch_conv(batch_size: int) -> Run:
     """Make run(num_steps) of PyTorch on 64x64 images: channels 32-32-64-64, one layer of 256."""
     import torch
     from torch import nn
-    from torch.nn import functional
 
     torch.manual_seed(0)
     data = torch.from_numpy(made_up_images((1, 64, 64)))
@@ -79,25 +85,15 @@ def eager_torch_conv(batch_size: int) -> Run:
         *(nn.Unflatten(1, (64, 4, 4)), *itertools.chain(*double)),
     )[:-1]
 
-    def loss(x):
-        mean, log_scale = encoder(x).chunk(2, dim=-1)
-        z = mean + torch.exp(log_scale) * torch.randn_like(mean)
-        distortion = functional.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
-        rate = 0.5 * torch.sum(mean**2 + torch.exp(2 * log_scale) - 2 * log_scale - 1)
-        return (distortion + rate) / batch_size
-
-    def batches():
-        while True:
-            indices = torch.randint(len(data), (batch_size,))
-            yield torch.bernoulli(data[indices].float() / 255)
-
-    parameters = [*encoder.parameters(), *decoder.parameters()]
-    return _torch_run(loss, batches(), torch.optim.Adam(parameters, 1e-3))
+    loss, batches, parameters = _torch_work(data, encoder, decoder, batch_size)
+    return _torch_run(loss, batches, torch.optim.Adam(parameters, 1e-3))
 
 
 def compiled_torch(batch_size: int, hidden: int) -> Run:
     """Make run(num_steps) of torch.compile with a fused Adam."""
-    torch, loss, batches, parameters = _torch_step(batch_size, hidden)
+    import torch
+
+    loss, batches, parameters = _torch_work(*_torch_mlp(hidden), batch_size)
     adam = torch.optim.Adam(parameters, 1e-3, fused=True)
     return _torch_run(torch.compile(loss), batches, adam)
 
