@@ -1,0 +1,58 @@
+"""Gaussians, and the reparameterization that makes their samples differentiable."""
+
+import dataclasses
+from typing import Any
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Float, Key
+
+from vae_jax.distributions.base import LOG_2PI, Factorized
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Gaussian(Factorized):
+    """A Gaussian with diagonal covariance: N(mean, diag(exp(log_scale))^2).
+
+    `log_scale` is log sigma; the l = log sigma^2 of many texts is 2 log_scale. One of the fields
+    has the event's shape, and the other one broadcasts to it.
+    """
+
+    mean: Any
+    log_scale: Any
+
+    @property
+    def scale(self) -> Float[Array, "*event"]:
+        """The standard deviation sigma."""
+        return jnp.exp(self.log_scale)
+
+    @property
+    def variance(self) -> Float[Array, "*event"]:
+        """The variance sigma^2 of each dimension."""
+        return jnp.exp(2 * self.log_scale)
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "*event"]:
+        """Draw mean + sigma * eps, differentiable in mean and log_scale."""
+        return reparameterize(key, self)
+
+    def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        """Return -((x - mean) / sigma)^2 / 2 - log sigma - log(2 pi) / 2 of each x, in nats."""
+        standardized = (value - self.mean) * jnp.exp(-self.log_scale)
+        return -0.5 * standardized**2 - self.log_scale - 0.5 * LOG_2PI
+
+
+def reparameterize(key: Key[Array, ""], q: Gaussian) -> Float[Array, "*event"]:
+    """Draw z = mean + sigma * eps with eps ~ N(0, I), so that dz/dmean = 1 and dz/dsigma = eps.
+
+    Eq. (10) of Kingma & Welling (2014). Differentiable in the parameters of `q`.
+    """
+    shape = jnp.broadcast_shapes(jnp.shape(q.mean), jnp.shape(q.log_scale))
+    epsilon = jax.random.normal(key, shape, jnp.result_type(q.mean, q.log_scale))
+    return q.mean + q.scale * epsilon
+
+
+def standard_normal(num_dimensions: int) -> Gaussian:
+    """Return N(0, I) over `num_dimensions` dimensions."""
+    return Gaussian(jnp.zeros(num_dimensions), jnp.zeros(num_dimensions))
