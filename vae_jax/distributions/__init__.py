@@ -5,22 +5,42 @@ event axes and includes every constant.
 """
 
 from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
-from vae_jax.distributions.discrete import Bernoulli
+from vae_jax.distributions.continuous import Beta, Dirichlet, Gamma
+from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
+from vae_jax.distributions.discrete import Bernoulli, Categorical, DiscretizedLogistic, Poisson
 from vae_jax.distributions.divergences import (
+    KL,
     KL_PER_DIMENSION,
     has_closed_form_kl,
     kl_divergence,
     kl_per_dimension,
 )
-from vae_jax.distributions.gaussians import Gaussian, reparameterize, standard_normal
+from vae_jax.distributions.gaussians import (
+    FullGaussian,
+    Gaussian,
+    reparameterize,
+    standard_normal,
+)
+from vae_jax.distributions.relaxed import binary_concrete_log_prob, concrete_log_prob
 
 __all__ = [
+    "KL",
     "KL_PER_DIMENSION",
     "LOG_2PI",
     "Bernoulli",
+    "Beta",
+    "Categorical",
+    "ContinuousBernoulli",
+    "Dirichlet",
+    "DiscretizedLogistic",
     "Distribution",
     "Factorized",
+    "FullGaussian",
+    "Gamma",
     "Gaussian",
+    "Poisson",
+    "binary_concrete_log_prob",
+    "concrete_log_prob",
     "has_closed_form_kl",
     "kl_divergence",
     "kl_per_dimension",

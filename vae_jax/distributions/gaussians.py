@@ -6,9 +6,10 @@ from typing import Any
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import LOG_2PI, Factorized
+from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
 
 
 @jax.tree_util.register_dataclass
@@ -41,6 +42,47 @@ class Gaussian(Factorized):
         """Return -((x - mean) / sigma)^2 / 2 - log sigma - log(2 pi) / 2 of each x, in nats."""
         standardized = (value - self.mean) * jnp.exp(-self.log_scale)
         return -0.5 * standardized**2 - self.log_scale - 0.5 * LOG_2PI
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FullGaussian(Distribution):
+    """A Gaussian over a vector, with any covariance: N(mean, L L^T).
+
+    `scale_tril` is L, lower triangular with a positive diagonal, the Cholesky factor of the
+    covariance; what stands above its diagonal is ignored.
+    """
+
+    mean: Any
+    scale_tril: Any
+
+    @property
+    def covariance(self) -> Float[Array, "event event"]:
+        """The covariance L L^T."""
+        factor = jnp.tril(self.scale_tril)
+        return factor @ factor.T
+
+    @property
+    def variance(self) -> Float[Array, "event"]:
+        """The variance of each dimension, the diagonal of the covariance."""
+        return jnp.sum(jnp.tril(self.scale_tril) ** 2, axis=-1)
+
+    @property
+    def scale(self) -> Float[Array, "event"]:
+        """The standard deviation of each dimension."""
+        return jnp.sqrt(self.variance)
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "event"]:
+        """Draw mean + L eps with eps ~ N(0, I), differentiable in mean and scale_tril."""
+        factor = jnp.tril(self.scale_tril)
+        epsilon = jax.random.normal(key, factor.shape[:1], factor.dtype)
+        return self.mean + factor @ epsilon
+
+    def log_prob(self, value: Float[Array, "event"]) -> Float[Array, ""]:
+        """Return -|L^-1 (x - mean)|^2 / 2 - sum_i log L_ii - d log(2 pi) / 2, in nats."""
+        standardized = solve_triangular(self.scale_tril, value - self.mean, lower=True)
+        log_volume = jnp.sum(jnp.log(jnp.diagonal(self.scale_tril)))
+        return -0.5 * jnp.sum(standardized**2 + LOG_2PI) - log_volume
 
 
 def reparameterize(key: Key[Array, ""], q: Gaussian) -> Float[Array, "*event"]:
