@@ -15,6 +15,11 @@ from vae_jax.distributions.divergences import (
     kl_divergence,
     kl_per_dimension,
 )
+from vae_jax.distributions.exponential_families import (
+    EXPONENTIAL_FAMILIES,
+    ExponentialFamily,
+    bregman_kl,
+)
 from vae_jax.distributions.gaussians import (
     FullGaussian,
     Gaussian,
@@ -24,6 +29,7 @@ from vae_jax.distributions.gaussians import (
 from vae_jax.distributions.relaxed import binary_concrete_log_prob, concrete_log_prob
 
 __all__ = [
+    "EXPONENTIAL_FAMILIES",
     "KL",
     "KL_PER_DIMENSION",
     "LOG_2PI",
@@ -34,12 +40,14 @@ __all__ = [
     "Dirichlet",
     "DiscretizedLogistic",
     "Distribution",
+    "ExponentialFamily",
     "Factorized",
     "FullGaussian",
     "Gamma",
     "Gaussian",
     "Poisson",
     "binary_concrete_log_prob",
+    "bregman_kl",
     "concrete_log_prob",
     "has_closed_form_kl",
     "kl_divergence",

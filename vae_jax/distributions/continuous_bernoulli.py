@@ -79,9 +79,9 @@ def _quantile(u, logits):
     factorials = (1, 2, 6, 24, 120, 720)
     terms = [k / n * near**i for i, (k, n) in enumerate(zip(cumulants, factorials, strict=True))]
     # F^-1(u) at l is 1 - F^-1(1 - u) at -l, and no exponential of -|l| overflows.
-    down = -jnp.abs(far)
-    lower = jnp.log1p(jnp.where(far > 0, 1 - u, u) * jnp.expm1(down)) / down
-    return jnp.where(is_near, sum(terms), jnp.where(far > 0, 1 - lower, lower))
+    far_end = jnp.where(far > 0, u, 1 - u)
+    distance = -jnp.log(far_end + (1 - far_end) * jnp.exp(-jnp.abs(far))) / jnp.abs(far)
+    return jnp.where(is_near, sum(terms), jnp.where(far > 0, 1 - distance, distance))
 
 
 def _derivative(function):

@@ -57,8 +57,8 @@ class Bernoulli(Factorized):
     ) -> Float[Array, "*event"]:
         """Draw relaxed bits in [0, 1], differentiable in the logits and the temperature > 0.
 
-        The binary Concrete distribution of Maddison et al. (2017), Appendix B. At a temperature
-        near 0 they are bits, and whether one is above 1/2 has the bit's probability at all.
+        The binary Concrete distribution of Maddison et al. (2017). At a temperature
+        near 0 they are bits; at every one, a bit is above 1/2 with the probability of a one.
         """
         return jax.nn.sigmoid(self.sample_relaxed_logit(key, temperature))
 
@@ -116,9 +116,8 @@ class Categorical(Distribution):
     ) -> Float[Array, "*event classes"]:
         """Draw points of the simplex, differentiable in the logits and the temperature > 0.
 
-        The Gumbel-Softmax or Concrete distribution: Eq. (2) of Jang et al. (2017). At a
-        temperature near 0 they are one-hot, and their largest entry has the class's probability
-        at all.
+        The Gumbel-Softmax or Concrete distribution: Jang et al. (2017). At a temperature near 0
+        they are one-hot; at every one, an entry is the largest with its class's probability.
         """
         return jnp.exp(self.sample_relaxed_log(key, temperature))
 
@@ -189,18 +188,18 @@ class DiscretizedLogistic(Factorized):
         return jnp.clip(level, 0, self.num_levels - 1) / (self.num_levels - 1)
 
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
-        """Return log P(x) of each level x, in nats.
+        """Return log P(x) of each x, read as its nearest level, in nats.
 
         With u and l the bin's standardized ends, sigmoid(u) - sigmoid(l) is the product
         sigmoid(u) sigmoid(-l) (1 - exp(l - u)), whose logarithms stay finite however far x is.
         """
-        half_bin = 0.5 / (self.num_levels - 1)
-        inverse_scale = jnp.exp(-self.log_scale)
-        below_upper = jax.nn.log_sigmoid((value + half_bin - self.mean) * inverse_scale)
-        above_lower = jax.nn.log_sigmoid(-(value - half_bin - self.mean) * inverse_scale)
-        inside = below_upper + above_lower + _log1mexp(2 * half_bin * inverse_scale)
-        is_first, is_last = value < half_bin, value > 1 - half_bin
-        return jnp.where(is_first, below_upper, jnp.where(is_last, above_lower, inside))
+        last, inverse_scale = self.num_levels - 1, jnp.exp(-self.log_scale)
+        # Counted in halves of a bin, an end that two bins share is one float for both.
+        level = jnp.round(value * last)
+        below_upper = jax.nn.log_sigmoid(((level + 0.5) / last - self.mean) * inverse_scale)
+        above_lower = jax.nn.log_sigmoid((self.mean - (level - 0.5) / last) * inverse_scale)
+        inside = below_upper + above_lower + _log1mexp(inverse_scale / last)
+        return jnp.where(level <= 0, below_upper, jnp.where(level >= last, above_lower, inside))
 
 
 def _log1mexp(x):

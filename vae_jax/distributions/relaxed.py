@@ -19,9 +19,9 @@ def binary_concrete_log_prob(
 ) -> Float[Array, ""]:
     """Return the log-density of y = (logits + logistic noise) / T in nats, summed over the event.
 
-    log T + (l - T y) - 2 log(1 + exp(l - T y)) of each bit with logit l: Maddison et al. (2017),
-    Appendix C.3.2. It is a density of the logit y; that of sigmoid(y) has
-    -log sigmoid(y) - log sigmoid(-y) more.
+    log T + (l - T y) - 2 log(1 + exp(l - T y)) of each bit with logit l: the binary Concrete
+    distribution of Maddison et al. (2017), before its sigmoid. It is a density of the logit y; that
+    of sigmoid(y) has -log sigmoid(y) - log sigmoid(-y) more.
     """
     noise = temperature * logit_value - logits
     # A logistic density is even: -|noise| is the one sign that no softplus cancels.
@@ -37,8 +37,8 @@ def concrete_log_prob(
     """Return the log-density of y = log_softmax((logits + Gumbel noise) / T) in nats.
 
     log((K-1)!) + (K-1) log T + sum_k (l_k - T y_k) - K logsumexp_k (l_k - T y_k), summed over the
-    event's variables: ExpConcrete, Eq. (26) in Appendix C.3.3 of Maddison et al. (2017). It is a
-    density of any K - 1 of the K logarithms y, which have sum_k exp(y_k) = 1.
+    event's variables: the ExpConcrete distribution of Maddison et al. (2017). It is a density of
+    any K - 1 of the K logarithms y, which have sum_k exp(y_k) = 1.
     """
     num_classes = log_value.shape[-1]
     scores = jax.nn.log_softmax(logits - temperature * log_value)
