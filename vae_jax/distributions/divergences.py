@@ -67,8 +67,18 @@ def _relative_entropy(log_q, log_p):
 
 
 def _log_gamma_gap(a, b):
-    # How far log Gamma(a) >= 0 is above its tangent at b.
-    return gammaln(a) - gammaln(b) - (a - b) * digamma(b)
+    # How far log Gamma(a) is above its tangent at b: log Gamma(a) - log Gamma(b) - (a - b) psi(b).
+    # Large numbers are subtracted there where a and b are large. Stirling's series
+    # (c - 1/2) log c - c + log(2 pi) / 2 + 1 / (12 c) - ... has the gap in closed form, term by
+    # term, and what follows these terms is below a float's digits beyond c = 16.
+    is_large = jnp.minimum(a, b) > 16
+    a_small, b_small = jnp.where(is_large, 1.0, a), jnp.where(is_large, 1.0, b)
+    direct = gammaln(a_small) - gammaln(b_small) - (a_small - b_small) * digamma(b_small)
+    a_large, b_large = jnp.where(is_large, a, 16.0), jnp.where(is_large, b, 16.0)
+    excess = (a_large - b_large) / b_large
+    log_ratio = jnp.log1p(excess)
+    series = (b_large - 0.5) * (log_ratio - excess) + b_large * excess * log_ratio
+    return jnp.where(is_large, series + excess**2 / (12 * a_large), direct)
 
 
 def _full_full_kl(q: FullGaussian, p: FullGaussian) -> Float[Array, ""]:

@@ -2,7 +2,7 @@
 
 A family is p(x) = h(x) exp(<eta, T(x)> - A(eta)). Its row in `EXPONENTIAL_FAMILIES` holds the
 natural parameters eta, the statistics T(x), both pytrees of the same shapes, and the log-normalizer
-A(eta) in nats, summed over the event: Wainwright & Jordan (2008), Table 3.1. The base measure h
+A(eta) in nats, summed over the event: Wainwright & Jordan (2008), Section 3. The base measure h
 does not depend on the parameters, and cancels in a divergence.
 """
 
@@ -33,9 +33,8 @@ class ExponentialFamily(NamedTuple):
 def bregman_kl(q: Distribution, p: Distribution) -> Float[Array, ""]:
     """Return KL(q || p) = A(eta_p) - A(eta_q) - <eta_p - eta_q, grad A(eta_q)> in nats (>= 0).
 
-    The Bregman divergence of A, from eta_q to eta_p: Section 5.2.2 of Wainwright & Jordan (2008).
-    It subtracts numbers of the size of A, and so has fewer digits than `kl_divergence` where q is
-    close to p or far from standard.
+    The Bregman divergence of A: Wainwright & Jordan (2008). It subtracts numbers of the size of A,
+    and so has fewer digits than `kl_divergence`, above all where q is close to p.
 
     Raises:
       TypeError: q and p are not of one type, or it has no row in `EXPONENTIAL_FAMILIES`.
@@ -45,15 +44,15 @@ def bregman_kl(q: Distribution, p: Distribution) -> Float[Array, ""]:
         given = f"({type(q).__name__}, {type(p).__name__})"
         raise TypeError(f"no log-normalizer of {given}; known, as a pair of one type: {known}")
     family = EXPONENTIAL_FAMILIES[type(q)]
-    eta_q, eta_p = _same_shapes(family.natural_parameters(q), family.natural_parameters(p))
+    eta_q, eta_p = family.natural_parameters(q), family.natural_parameters(p)
+    eta_q, eta_p = _broadcast(eta_q, eta_p), _broadcast(eta_p, eta_q)
     a_q, mean_statistics = jax.value_and_grad(family.log_normalizer)(eta_q)
     products = jax.tree.map(lambda a, b, m: jnp.sum((a - b) * m), eta_p, eta_q, mean_statistics)
     return family.log_normalizer(eta_p) - a_q - sum(jax.tree.leaves(products))
 
 
-def _same_shapes(a, b):
-    pairs = jax.tree.map(jnp.broadcast_arrays, a, b)
-    return (jax.tree.map(lambda _, pair, i=i: pair[i], a, pairs) for i in range(2))
+def _broadcast(eta, other):
+    return jax.tree.map(lambda a, b: jnp.broadcast_arrays(a, b)[0], eta, other)
 
 
 # N(mean, sigma^2) of each dimension: eta = (mean / sigma^2, -1 / (2 sigma^2)), T = (x, x^2) and
