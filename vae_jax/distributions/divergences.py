@@ -6,7 +6,6 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jax.scipy.special import digamma, gammaln
 from jaxtyping import Float
 
 from vae_jax.distributions.base import Distribution
@@ -67,18 +66,27 @@ def _relative_entropy(log_q, log_p):
 
 
 def _log_gamma_gap(a, b):
-    # How far log Gamma(a) is above its tangent at b: log Gamma(a) - log Gamma(b) - (a - b) psi(b).
-    # Large numbers are subtracted there where a and b are large. Stirling's series
-    # (c - 1/2) log c - c + log(2 pi) / 2 + 1 / (12 c) - ... has the gap in closed form, term by
-    # term, and what follows these terms is below a float's digits beyond c = 16.
-    is_large = jnp.minimum(a, b) > 16
-    a_small, b_small = jnp.where(is_large, 1.0, a), jnp.where(is_large, 1.0, b)
-    direct = gammaln(a_small) - gammaln(b_small) - (a_small - b_small) * digamma(b_small)
-    a_large, b_large = jnp.where(is_large, a, 16.0), jnp.where(is_large, b, 16.0)
-    excess = (a_large - b_large) / b_large
-    log_ratio = jnp.log1p(excess)
-    series = (b_large - 0.5) * (log_ratio - excess) + b_large * excess * log_ratio
-    return jnp.where(is_large, series + excess**2 / (12 * a_large), direct)
+    # How far log Gamma(a) is above its tangent at b: log Gamma(a) - log Gamma(b) - (a - b) psi(b),
+    # whose terms cancel where a is close to b. log Gamma(c) is log Gamma(c + 8) less the logs of
+    # c, c + 1, ..., c + 7, and the gap of each of these is positive, so that none cancels.
+    a_shifted = jnp.expand_dims(a, -1) + jnp.arange(8)
+    b_shifted = jnp.expand_dims(b, -1) + jnp.arange(8)
+    excess = (a_shifted - b_shifted) / b_shifted
+    return _stirling_gap(a + 8, b + 8) + jnp.sum(excess - _log_ratio(a_shifted, b_shifted), axis=-1)
+
+
+def _stirling_gap(a, b):
+    # That of (c - 1/2) log c - c + log(2 pi) / 2 + 1 / (12 c), which is log Gamma(c) to a float's
+    # digits beyond c = 8.
+    excess, log_ratio = (a - b) / b, _log_ratio(a, b)
+    return (b - 0.5) * (log_ratio - excess) + b * excess * log_ratio + excess**2 / (12 * a)
+
+
+def _log_ratio(a, b):
+    excess = (a - b) / b
+    is_near = jnp.abs(excess) < 0.5
+    near = jnp.log1p(jnp.where(is_near, excess, 0.0))
+    return jnp.where(is_near, near, jnp.log(a) - jnp.log(b))
 
 
 def _full_full_kl(q: FullGaussian, p: FullGaussian) -> Float[Array, ""]:
