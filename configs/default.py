@@ -24,20 +24,36 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.data = data = ml_collections.ConfigDict()
     data.name = "digits"  # a row of vae_jax.datasets.DATASETS
-    data.binarization = ""  # dynamic, static or none; "" for the data set's own default
+    data.binarization = ""  # dynamic, static or none; "" for the data set's own default; or
+    # one for each field, as "image=dynamic,table=none", as also vae.likelihood
     data.data_dir = ""  # TFDS's folder; "" for TFDS's own default
     data.download = False  # whether TFDS may download what is not there
     data.path = ""  # the file of data.name="npz"
+    data.fields = ()  # keys of the npz that make up x, each with its own branch; (): the key x
+    data.maximum = 0.0  # stored value of the npz that stands for 1; 0: 255 of uint8, else 1
+    data.given_quadrants = 0  # 1, 2 or 3 quarters of the image are the condition y, the rest x
     data.seed = 0  # of the split and of the static binarization
 
     config.vae = vae = ml_collections.ConfigDict()
-    vae.network = "mlp"  # a row of vae_jax.networks.NETWORKS: mlp or conv
-    vae.latent_dim = 10  # dimensions of z
+    vae.network = "mlp"  # a row of vae_jax.networks.NETWORKS: mlp, gated_mlp, conv or resnet
     vae.hidden = (200, 200)  # sizes of the dense layers
-    vae.channels = (32, 64)  # of the network conv: one entry per halving of the image
-    vae.activation = "tanh"  # a row of vae_jax.networks.ACTIVATIONS
-    vae.likelihood = "bernoulli"  # a row of vae_jax.models.LIKELIHOODS: bernoulli or gaussian
-    vae.likelihood_scale = 1.0  # sigma of the Gaussian likelihood, in units of x
+    vae.channels = (32, 64)  # of conv and resnet: one entry per halving of the image
+    vae.activation = "tanh"  # a row of vae_jax.networks.ACTIVATIONS; gated layers have none
+    vae.initializer = "glorot_uniform"  # a row of vae_jax.networks.INITIALIZERS
+    vae.posterior = "gaussian"  # q(z|x), a row of vae_jax.posteriors.POSTERIORS
+    vae.prior = "standard_normal"  # p(z) or p(z|y), a row of vae_jax.priors.PRIORS
+    vae.latent_dim = 10  # dimensions of z, or discrete variables
+    vae.num_classes = 10  # of each variable of the posterior categorical
+    vae.num_components = 50  # of the prior mixture; pseudo-inputs of the prior vampprior
+    vae.pseudo_inputs = "learned"  # from training examples on; "data": these, fixed
+    vae.flow_layers = 2  # of the posteriors and the prior that are flows
+    vae.flow_hidden = (64,)  # sizes of the dense layers in each of them
+    vae.upper_dim = 5  # dimensions of z2 of posterior and prior two_layers; z1 has latent_dim
+    vae.upper_hidden = (50,)  # dense layers between z1 and z2, and from y to p(z|y)
+    vae.conditional = False  # whether the model is given y: p(x|z,y), q(z|x,y)
+    vae.likelihood = "bernoulli"  # p(x|z), a row of vae_jax.likelihoods.LIKELIHOODS
+    vae.likelihood_scale = 1.0  # sigma of a Gaussian, in units of x; if learned, the first
+    vae.likelihood_floor = 0.01  # the least sigma that is learned
     vae.precision = "float32"  # or float64, or bfloat16 (the layers' products only)
 
     config.objective = elbo_objective()

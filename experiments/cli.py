@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 import jax
 
-from vae_jax.tfds_arrays import cache_dir
+from vae_jax.datasets.tfds_arrays import cache_dir
 
 USER_ERROR = 2
 FAILURE = 1

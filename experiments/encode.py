@@ -1,21 +1,24 @@
 """Encode examples: python -m experiments.encode --workdir=DIR --input=x.npz --output=z.npz
 
-The input has the examples under key x, in the units of the training data, and optionally y. The
-output has, per example: mean and scale of q(z|x), the reconstruction (the mean of p(x|z) at that
-mean), and elbo and log_likelihood in nats, by --num_samples importance samples.
+The input has the examples under key x, in the units of the training data, and optionally y and
+mask; several fields have a key each. The output has, per example: mean of q(z|x) and, of Gaussians,
+scale; the reconstruction (the mean of p(x|z) at that mean, or else at a sample); and elbo and
+log_likelihood in nats, by --num_samples importance samples.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from absl import flags
+import jax
 import numpy as np
 
 from experiments import cli, measurement, records, reporting
 from experiments.evaluate import load_member
 from experiments.runs import Evaluation, Run
 from vae_jax import datasets, evaluation
+from vae_jax.distributions import FullGaussian, Gaussian, Masked
 
 
 def encode_examples(
@@ -38,52 +41,100 @@ def encode_examples(
     run = run._replace(dataset=run.dataset._replace(test=examples))
     seen = measurement.model_examples(run, how, "test")
     measure = measurement.make_measure(run.vae, how, how.num_samples)
-    describe = make_describe(run.vae)
+    describe = make_describe(run.vae, how.key)
 
     def measure_and_describe(params, indices, batch):
         return measure(params, indices, batch) | describe(params, indices, batch)
 
     results = evaluation.map_examples(measure_and_describe, params, seen, how.batch_size, progress)
-    names = ("mean", "scale", "reconstruction", "elbo", "log_likelihood")
-    return {name: results[name] for name in names}
+    del results["rate"], results["distortion"]
+    results["mean"] = results.pop("posterior_mean")
+    return results
 
 
-def make_describe(vae: Any) -> Callable:
-    """Make the batched function that returns mean and scale of q(z|x) and the reconstruction."""
+def make_describe(vae: Any, key: Any) -> Callable:
+    """Make the batched function that returns the scale of q(z|x) and the reconstruction."""
 
     def describe(params, index, example):
         x, y = example
         q = vae.encode(params, x, y)
-        reconstruction = vae.decode(params, q.mean, y).mean
-        return {"mean": q.mean, "scale": q.scale, "reconstruction": reconstruction}
+        # Only a Gaussian's mean is a code that stands for it: a mean of one-hot vectors is none.
+        has_mean = isinstance(q, Gaussian | FullGaussian)
+        z = q.mean if has_mean else q.sample(jax.random.fold_in(key, index))
+        mean = vae.decode(params, z, y).mean
+        fields = mean if isinstance(mean, Mapping) else {"": mean}
+        scale = {"scale": q.scale} if has_mean else {}
+        return scale | {f"reconstruction_{name}".rstrip("_"): each for name, each in fields.items()}
 
     return evaluation.over_examples(describe)
 
 
-def check_fits(dataset: datasets.Dataset, x: np.ndarray, name: str) -> None:
-    """Refuse examples of another shape, or in other units, than those of the run.
+def check_fits(run: Run, examples: datasets.Examples, name: str) -> None:
+    """Refuse examples of another shape or in other units than the run's, or without the y it needs.
 
     Raises:
       ValueError: with what was given and what is expected; `name` says whose they are.
     """
-    if x.shape[1:] != dataset.shape:
+    dataset, x = run.dataset, examples.x
+    if isinstance(dataset.values, Mapping):
+        for field, values in dataset.values.items():
+            check_array_fits(x[field], values, f"{field!r} of {name}", dataset.protocol)
+        return
+    if isinstance(x, Masked) and not isinstance(dataset.train.x, Masked):
+        raise ValueError(f"{name} has a 'mask', but the run was trained on whole examples")
+    array = x.values if isinstance(x, Masked) else x
+    check_array_fits(array, dataset.values, f"'x' of {name}", dataset.protocol)
+    if run.is_conditional and dataset.given is None:
+        check_condition(examples.y, dataset.condition, name)
+
+
+def check_condition(y: np.ndarray | None, condition: Any, name: str) -> None:
+    """Refuse a y that is missing, out of range or of another shape.
+
+    Raises:
+      ValueError: with what is expected; `name` says whose it is.
+    """
+    if y is None:
+        raise ValueError(f"{name} has no key 'y', which the model of this run is given")
+    if isinstance(condition, int):
+        if y.ndim != 1 or y.dtype.kind not in "ui" or y.min() < 0 or y.max() >= condition:
+            raise ValueError(
+                f"'y' of {name} must be integers 0 .. {condition - 1}, one an example; got shape "
+                f"{y.shape} of type {y.dtype} in {y.min()} .. {y.max()}"
+            )
+    elif y.shape[1:] != condition:
+        raise ValueError(f"'y' of {name} has shape {y.shape[1:]} an example, not {condition}")
+
+
+def check_array_fits(x: np.ndarray, values: datasets.Values, name: str, protocol: str) -> None:
+    """Refuse an array of another shape, or in other units, than the run's.
+
+    Raises:
+      ValueError: with what was given and what is expected; `name` says whose it is.
+    """
+    if x.shape[1:] != values.shape:
         raise ValueError(
-            f"'x' of {name} has examples of shape {x.shape[1:]}, but those of the run have shape "
-            f"{dataset.shape} ({dataset.protocol})"
+            f"{name} has examples of shape {x.shape[1:]}, but those of the run have shape "
+            f"{values.shape} ({protocol})"
         )
-    low, high, maximum = x.min(), x.max(), dataset.maximum
+    low, high, maximum = x.min(), x.max(), values.maximum
     fits = {
         "static": bool(np.all((x == 0) | (x == maximum))),
         "dynamic": 0 <= low <= high <= maximum,
         "none": True,
-    }[dataset.binarization]
+    }[values.binarization]
     # Values in 0 .. 1, where the run divides by 255: nobody has so dark images, but many divide.
     if not fits or 0 < high <= 1 < maximum:
-        units = "bits, stored as 0 and" if dataset.binarization == "static" else "values in 0 .."
+        units = "bits, stored as 0 and" if values.binarization == "static" else "values in 0 .."
         raise ValueError(
-            f"'x' of {name} has values in {low:g} .. {high:g}, but the run was trained on {units} "
-            f"{maximum:g} ({dataset.protocol})"
+            f"{name} has values in {low:g} .. {high:g}, but the run was trained on {units} "
+            f"{maximum:g} ({protocol})"
         )
+
+
+def fields_of(values: Any) -> list[datasets.Values]:
+    """Return the Values of each field of x, or the one of an array."""
+    return list(values.values()) if isinstance(values, Mapping) else [values]
 
 
 def encode_file(workdir: str, source: str, output: str, member: int, num_samples: int) -> None:
@@ -94,19 +145,25 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
       OSError: the output cannot be written.
     """
     name = f"--input={source}"
-    examples = datasets.check_examples(*datasets.read_npz(source), name)
     run, how, params = load_member(workdir, member)
-    check_fits(run.dataset, examples.x, name)
-    batch_size = min(how.batch_size, len(examples.x))
+    values = run.dataset.values
+    x, y, mask = datasets.read_npz(source, tuple(values) if isinstance(values, Mapping) else ())
+    examples = datasets.Examples(*datasets.check_examples(x, y, name, mask))
+    if isinstance(run.dataset.train.x, Masked) and mask is None:
+        examples = examples._replace(x=Masked(examples.x, np.ones(examples.x.shape, np.uint8)))
+    check_fits(run, examples, name)
+    count = datasets.num_examples(examples)
+    batch_size = min(how.batch_size, count)
     how = how._replace(num_samples=num_samples, batch_size=batch_size)
     track = reporting.track(f"examples, {num_samples} importance samples each", batch_size)
     with records.output_file(Path(output)) as file:
-        if run.dataset.binarization == "dynamic":
-            reporting.say(f"the model sees bits: drawn once, P(1) = x / {run.dataset.maximum:g}")
+        dynamic = [each for each in fields_of(values) if each.binarization == "dynamic"]
+        if dynamic:
+            reporting.say(f"the model sees bits: drawn once, P(1) = x / {dynamic[0].maximum:g}")
         encoded = encode_examples(run, how, params, examples, track)
         np.savez(file, **encoded)
     means = ", ".join(f"{key} {encoded[key].mean():.2f}" for key in ("elbo", "log_likelihood"))
-    reporting.say(f"{output}: {len(examples.x)} examples; means in nats: {means}")
+    reporting.say(f"{output}: {count} examples; means in nats: {means}")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import ml_collections
 
 from experiments import cli, measurement, pictures, records, reporting
 from experiments.runs import Evaluation, Run, build_evaluation, build_run
-from vae_jax import checkpoints, training
+from vae_jax import checkpoints, datasets, training
 
 
 def measure_and_report(
@@ -30,7 +30,7 @@ def measure_and_report(
     context = {
         "protocol": run.dataset.protocol,
         "step": int(state.step),
-        "test_examples": len(test.x),
+        "test_examples": datasets.num_examples(test),
         "importance_samples": how.num_samples,
         "members": run.member_names,
     }
@@ -44,7 +44,7 @@ def measure_and_report(
         if len(run.members) > 1:
             folder = folder / member.file_name
         caption = f"{title}, {member.name}"
-        pictures.draw_model(folder, run.vae, params, how.key, test, means, caption)
+        pictures.draw_model(folder, run, params, how.key, test, means, caption)
     reporting.print_summary(title, numbers, context["members"])
     return numbers
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.runs import Evaluation, Run
@@ -14,7 +15,7 @@ def model_examples(run: Run, how: Evaluation, split: str) -> datasets.Examples:
     """Return a split as the model sees it; dynamic bits are drawn once, by the evaluation's key."""
     examples = getattr(run.dataset, split)
     key = jax.random.fold_in(how.key, run.dataset._fields.index(split))
-    return examples._replace(x=datasets.to_model_values(run.dataset, key, examples.x))
+    return jax.device_get(datasets.to_model_examples(run.dataset, key, examples))
 
 
 def make_measure(vae: Any, how: Evaluation, num_samples: int) -> Callable:
@@ -43,10 +44,26 @@ def make_measure(vae: Any, how: Evaluation, num_samples: int) -> Callable:
             "elbo": reconstruction - rate,
             "rate": rate,
             "distortion": -reconstruction,
-            "posterior_mean": q.mean,
+            **posterior_means(q, how.key, index),
         }
 
     return evaluation.over_examples(measure)
+
+
+def posterior_means(q: Any, key: Any, index: Any, num_samples: int = 100) -> dict[str, jax.Array]:
+    """Return E_q[z] of one example, flat; of two layers under a name each, the upper one's last.
+
+    Where there is no closed form, it is the mean of `num_samples` samples.
+    """
+    if hasattr(q, "mean"):
+        mean = q.mean
+    else:
+        keys = evaluation.sample_keys(jax.random.fold_in(key, 1), index, 0, num_samples)
+        samples = jax.vmap(q.sample)(keys)
+        mean = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), samples)
+    if not isinstance(mean, tuple):
+        return {"posterior_mean": jnp.ravel(mean)}
+    return {"posterior_mean": mean[0], "posterior_mean_upper": mean[1]}
 
 
 def measure_members(
@@ -100,13 +117,18 @@ def mean_bounds(measured: list[dict[str, np.ndarray]]) -> dict[str, list[float]]
 
 def summarize(run: Run, measured: list[dict[str, np.ndarray]]) -> dict[str, list[float]]:
     """Return the numbers of the final table, one a member: nats unless the name says otherwise."""
-    num_dimensions = int(np.prod(run.dataset.shape))
     likelihoods = [evaluation.estimate(each["log_likelihood"], "examples") for each in measured]
-    return mean_bounds(measured) | {
+    summary = mean_bounds(measured) | {
         "nll": [-each.mean for each in likelihoods],
         "nll_standard_error_over_examples": [each.standard_error for each in likelihoods],
-        "bits_per_dim": [
-            evaluation.bits_per_dim(-each.mean, num_dimensions) for each in likelihoods
-        ],
-        "active_units": [evaluation.active_units(each["posterior_mean"]) for each in measured],
     }
+    if run.bits_dimensions:
+        summary["bits_per_dim"] = [
+            evaluation.bits_per_dim(-each.mean, run.bits_dimensions) for each in likelihoods
+        ]
+    for layer in ("", "_upper"):
+        if f"posterior_mean{layer}" in measured[0]:
+            summary[f"active_units{layer}"] = [
+                evaluation.active_units(each[f"posterior_mean{layer}"]) for each in measured
+            ]
+    return summary

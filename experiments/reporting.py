@@ -27,6 +27,7 @@ _ROWS = {
     "rate": ("rate, KL(q(z|x) || p(z)) (nats)", ".2f"),
     "distortion": ("distortion, -E log p(x|z) (nats)", ".2f"),
     "active_units": ("active units", ".0f"),
+    "active_units_upper": ("active units of the upper layer", ".0f"),
     "training_seconds": ("training (seconds)", ".1f"),
     "evaluation_seconds": ("evaluation (seconds)", ".1f"),
 }

@@ -1,6 +1,6 @@
 """What a config stands for: it is opened here, once, and handed out as plain arguments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import functools
 import itertools
 import math
@@ -9,8 +9,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
-from vae_jax import datasets, models, objectives, optimizers, placement, threefry, training
+from vae_jax import (
+    datasets,
+    likelihoods,
+    models,
+    objectives,
+    optimizers,
+    placement,
+    posteriors,
+    threefry,
+    training,
+)
+from vae_jax.tables import look_up
 
 
 class Member(NamedTuple):
@@ -55,6 +67,12 @@ class Run(NamedTuple):
     num_steps: int
     """Length of the run, in updates."""
     steps_per_epoch: int
+    latents: str
+    """What z is, as its row of `posteriors.POSTERIORS` says."""
+    is_conditional: bool
+    """Whether the model is given y."""
+    bits_dimensions: int
+    """The values of x that bits per dimension are over; 0: they have no meaning."""
 
     @property
     def member_names(self) -> list[str]:
@@ -100,9 +118,10 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
     # What costs nothing to check comes before the data.
     objective = objectives.make_objective(**config.objective)
     members = plan_members(config, objective.hparams)
-    dataset = datasets.load_dataset(**config.data)
-    datasets.check_likelihood(dataset, config.vae.likelihood)
-    vae = models.make_vae(dataset.shape, **config.vae)
+    check_objective(objective, config.objective.name, config.vae.posterior)
+    data = config.data.to_dict()
+    dataset = datasets.load_dataset(**data | {"binarization": by_field(data["binarization"])})
+    vae = build_vae(dataset, **config.vae)
     batches = datasets.make_batches(dataset, config.training.batch_size)
     num_steps = config.training.num_epochs * batches.steps_per_epoch
     optimizer = build_optimizer(num_steps, **config.optimizer)
@@ -139,6 +158,91 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
         members=members,
         num_steps=num_steps,
         steps_per_epoch=batches.steps_per_epoch,
+        latents=posteriors.POSTERIORS[config.vae.posterior].values,
+        is_conditional=config.vae.conditional,
+        bits_dimensions=count_bits_dimensions(dataset, by_field(config.vae.likelihood)),
+    )
+
+
+def build_vae(
+    dataset: datasets.Dataset, likelihood: str, conditional: bool, **options: Any
+) -> models.VAE:
+    """Make the model of a config's block `vae`, of the shape and the kind that the data have.
+
+    Raises:
+      ValueError: what `models.make_vae` raises, a likelihood that is no density of the data, a
+        condition that they do not have, or more pseudo-inputs than training examples.
+    """
+    names = by_field(likelihood)
+    fields = dataset.values if isinstance(dataset.values, Mapping) else {"x": dataset.values}
+    if isinstance(names, Mapping) and set(names) != set(fields):
+        raise ValueError(
+            f"vae.likelihood={likelihood!r} must name the fields of the data: {', '.join(fields)}"
+        )
+    for field, values in fields.items():
+        low, high = values.value_range
+        what = f"{dataset.protocol} ({field}: values {low:g} .. {high:g})"
+        likelihoods.check_likelihood(datasets.pick(names, field), values.kinds, what)
+    condition = dataset.condition if conditional else None
+    if conditional and condition is None:
+        raise ValueError(
+            f"vae.conditional=True needs y, which {dataset.name} has not: give labels under key "
+            "'y', or parts of the image by data.given_quadrants=1"
+        )
+    count = datasets.num_examples(dataset.train)
+    if options["prior"] == "vampprior" and options["num_components"] > count:
+        raise ValueError(
+            f"vae.num_components={options['num_components']} pseudo-inputs are more than the "
+            f"{count} training examples that they start from"
+        )
+    return models.make_vae(
+        dataset.shape,
+        likelihood=names,
+        num_levels=dataset.by_field("num_levels"),
+        condition=condition,
+        masked=dataset.is_masked,
+        **options,
+    )
+
+
+def count_bits_dimensions(dataset: datasets.Dataset, names: str | dict[str, str]) -> int:
+    """Return the number of values of x, or 0 where log p(x|z) is no log-probability of all."""
+    chosen = names.values() if isinstance(names, Mapping) else [names]
+    if not all(likelihoods.LIKELIHOODS[name].is_discrete for name in chosen):
+        return 0
+    if dataset.given is not None:
+        return int(np.sum(dataset.given == 0))
+    shapes = dataset.shape.values() if isinstance(dataset.shape, Mapping) else [dataset.shape]
+    return 0 if dataset.is_masked else sum(math.prod(shape) for shape in shapes)
+
+
+def by_field(text: str) -> str | dict[str, str]:
+    """Read "name" as it is, and "field=name,field=name" as a dictionary."""
+    if "=" not in text:
+        return text
+    return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+
+
+def check_objective(objective: objectives.Objective, name: str, posterior: str) -> None:
+    """Refuse an objective whose samples this posterior does not have.
+
+    Raises:
+      ValueError: with the remedy.
+    """
+    row = look_up(posteriors.POSTERIORS, posterior, "vae.posterior")
+    if row.is_discrete == objective.relaxes:
+        return
+    kind, remedy = (
+        ("discrete", "objective.name=concrete (see configs/concrete.py)")
+        if row.is_discrete
+        else (
+            "continuous",
+            "objective.name=elbo or iwae, or vae.posterior=categorical or bernoulli",
+        )
+    )
+    raise ValueError(
+        f"objective.name={name!r} does not train the {kind} latents of vae.posterior="
+        f"{posterior!r}: use {remedy}"
     )
 
 

@@ -4,7 +4,7 @@ It writes an npz with z from the prior, the mean of p(x|z) and x drawn from p(x|
 of the means beside it. x is what the model sees: bits, or stored values over their maximum.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 import math
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import numpy as np
 from experiments import cli, records, reporting
 from experiments.evaluate import load_member
 from experiments.runs import Run
-from vae_jax import evaluation, figures, threefry
+from vae_jax import datasets, evaluation, figures, threefry
+from vae_jax.distributions import Masked
 
 _MOST_DRAWN = 100  # a picture of more shows less
 
@@ -28,18 +29,61 @@ def draw_samples(
     seed: int,
     batch_size: int,
     progress: Callable[[Iterable], Iterable] = iter,
+    label: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return `num` draws of z, mean and x by name, of which the first do not depend on `num`."""
+    """Return `num` draws of z, mean and x by name, of which the first do not depend on `num`.
 
-    def draw(params_and_key, index, _):
+    A conditional model is given `label`, or all labels in turn, or y of the test examples.
+    """
+
+    def draw(params_and_key, index, y):
         params, key = params_and_key  # a key that is an argument is not compiled in
         key_z, key_x = jax.random.split(jax.random.fold_in(key, index))
-        z = run.vae.prior(params).sample(key_z)
-        p = run.vae.decode(params, z)
-        return {"z": z, "mean": p.mean, "x": p.sample(key_x)}
+        y = y if run.is_conditional else None
+        z = run.vae.prior(params, y).sample(key_z)
+        p = run.vae.decode(params, z, y)
+        drawn = {"z": z, "mean": p.mean, "x": p.sample(key_x)}
+        return flat_names(drawn if y is None else drawn | {"y": y})
 
     batched, key = evaluation.over_examples(draw), threefry.key(seed)
-    return evaluation.map_examples(batched, (params, key), np.arange(num), batch_size, progress)
+    return evaluation.map_examples(
+        batched, (params, key), conditions(run, num, label), batch_size, progress
+    )
+
+
+def conditions(run: Run, num: int, label: int | None) -> Any:
+    """Return `num` values of y: one label, or all in turn, or those of test examples.
+
+    Raises:
+      ValueError: a label that the run does not have.
+    """
+    condition = run.dataset.condition if run.is_conditional else None
+    if label is not None and not (isinstance(condition, int) and 0 <= label < condition):
+        known = f"0 .. {condition - 1}" if isinstance(condition, int) else "none: y is no label"
+        raise ValueError(f"--label={label} is not one of this run ({known})")
+    if isinstance(condition, int):
+        return np.full(num, label) if label is not None else np.arange(num) % condition
+    if condition is None:
+        return np.arange(num)  # not used
+    test = datasets.to_model_examples(run.dataset, threefry.key(0), run.dataset.test)
+    return np.resize(test.y, (num, *test.y.shape[1:]))
+
+
+def flat_names(drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arrays by name: the parts of z of two layers, and of x of several fields, apart."""
+    flat = {}
+    for name, value in drawn.items():
+        if isinstance(value, Masked):
+            value = value.values
+        parts = (
+            value
+            if isinstance(value, Mapping)
+            else dict(zip(("lower", "upper"), value, strict=True))
+            if isinstance(value, tuple)
+            else {"": value}
+        )
+        flat |= {f"{name}_{part}".rstrip("_"): each for part, each in parts.items()}
+    return flat
 
 
 def draw_picture(means: np.ndarray, title: str) -> Any:
@@ -52,7 +96,9 @@ def draw_picture(means: np.ndarray, title: str) -> Any:
     return figures.image_grid(padded.reshape(rows, columns, *means.shape[1:]), title)
 
 
-def sample_to_file(workdir: str, output: str, member: int, num: int, seed: int) -> None:
+def sample_to_file(
+    workdir: str, output: str, member: int, num: int, seed: int, label: int | None = None
+) -> None:
     """Draw `num` samples of a trained member, write them and a picture beside them.
 
     Raises:
@@ -66,11 +112,13 @@ def sample_to_file(workdir: str, output: str, member: int, num: int, seed: int) 
     batch_size = min(how.batch_size, num)
     track = reporting.track("samples", batch_size)
     with records.output_file(path) as file, records.output_file(picture) as image:
-        samples = draw_samples(run, params, num, seed, batch_size, track)
+        samples = draw_samples(run, params, num, seed, batch_size, track, label)
         np.savez(file, **samples)
         caption = f"{run.dataset.protocol}, {run.members[member].name}"
         title = f"decoded samples from the prior (--seed={seed})\n{caption}"
-        draw_picture(samples["mean"], title).savefig(image, format="png")
+        fields = [each for name, each in samples.items() if name.startswith("mean")]
+        images = figures.side_by_side([figures.as_images(each) for each in fields])
+        draw_picture(images, title).savefig(image, format="png")
     reporting.say(f"{output}, {picture}: {num} samples")
 
 
@@ -79,13 +127,16 @@ def main() -> None:
     given = flags.FLAGS
     with cli.user_errors():
         cli.use_machine_flags()
-        sample_to_file(given.workdir, given.output, given.member, given.num, given.seed)
+        sample_to_file(
+            given.workdir, given.output, given.member, given.num, given.seed, given.label
+        )
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "folder of the run")
     flags.DEFINE_integer("num", 64, "number of samples", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "of the samples", lower_bound=0, upper_bound=2**32 - 1)
+    flags.DEFINE_integer("label", None, "class to draw; else all in turn", lower_bound=0)
     flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
     flags.DEFINE_string("output", "samples.npz", "npz to write; the picture goes beside it")
     cli.define_machine_flags()

@@ -182,20 +182,20 @@ def is_due(step: int, run: Run, every_epochs: int) -> bool:
 
 def write_and_print_header(workdir: Path, config, run: Run, state: training.TrainState) -> None:
     """Write config.json and print what is about to run."""
-    data, vae, objective = run.dataset, config.vae, config.objective
+    data, objective = run.dataset, config.objective
     device = reporting.device_line()
     names = run.member_names
     records.write_config(workdir, config.to_dict(), device, datasets.fingerprint(data), names)
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(names)
-    sizes = ", ".join(f"{len(part.x):,}" for part in (data.train, data.validation, data.test))
+    parts = (data.train, data.validation, data.test)
+    sizes = ", ".join(f"{datasets.num_examples(part):,}" for part in parts)
     options = ", ".join(f"{name}={value}" for name, value in objective.items() if name != "name")
     if run.placement.num_devices > 1:
         device += f"; {run.placement.divided} divided among {run.placement.num_devices}"
     header = {
         "device": device,
         "data": f"{data.protocol}; {sizes} train, validation, test examples of {data.shape}",
-        "model": f"{vae.network} {tuple(vae.hidden)} {vae.activation}, {vae.latent_dim} latents, "
-        f"{vae.likelihood}; {num_parameters:,} parameters",
+        "model": f"{describe_model(config.vae)}; {num_parameters:,} parameters",
         "objective": f"{objective.name} ({options})",
         "training": f"{config.training.num_epochs} epochs of {run.steps_per_epoch} steps, "
         f"{len(names)} member(s): {'; '.join(names)}",
@@ -208,6 +208,19 @@ def write_and_print_header(workdir: Path, config, run: Run, state: training.Trai
     ):
         if num_steps >= run.num_steps:
             reporting.say(f"note: {field} ({num_steps}) outlasts the run of {run.num_steps} steps")
+
+
+def describe_model(vae: ml_collections.ConfigDict) -> str:
+    """Return the model in a line: its networks, q(z|x), p(z) and p(x|z)."""
+    text = (
+        f"{vae.network} {tuple(vae.hidden)} {vae.activation}, {vae.latent_dim} latents: q(z|x) "
+        f"{vae.posterior}, p(z) {vae.prior}, p(x|z) {vae.likelihood}"
+    )
+    if vae.likelihood == "gaussian":
+        # E_q (x - mean)^2 + beta KL has its minimum where the ELBO of this sigma has its maximum.
+        beta = 2 * vae.likelihood_scale**2
+        text += f" (sigma {vae.likelihood_scale:g}: the squared error with beta = {beta:g})"
+    return text + (", given y" if vae.conditional else "")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from vae_jax import convolutions
 PAIRS = {
     "down": (convolutions.downsample_by_product, convolutions._downsample),
     "up": (convolutions.upsample_by_product, convolutions._upsample),
+    "same": (convolutions.same_by_product, convolutions._same),
 }
 
 
@@ -19,11 +20,12 @@ def test_values_and_gradients_are_those_of_the_convolution(pair, shape, outputs)
     """Mutants: a tap of the kernel turned or shifted, a parity exchanged."""
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], shape)
-    kernel = jax.random.normal(keys[1], (4, 4, shape[-1], outputs))
+    width = 3 if pair == "same" else 4
+    kernel = jax.random.normal(keys[1], (width, width, shape[-1], outputs))
     ours, native = PAIRS[pair]
     expected = native(x, kernel)
-    sides = (shape[0] // 2, shape[1] // 2) if pair == "down" else (2 * shape[0], 2 * shape[1])
-    assert expected.shape == (*sides, outputs)
+    factor = {"down": 0.5, "up": 2, "same": 1}[pair]
+    assert expected.shape == (*(int(factor * side) for side in shape[:2]), outputs)
     np.testing.assert_allclose(ours(x, kernel), expected, rtol=1e-4, atol=1e-4)
     weights = jax.random.normal(keys[2], expected.shape)
     gradients = [

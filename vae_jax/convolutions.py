@@ -1,4 +1,4 @@
-"""Convolutions that halve or double an image, 4x4 with stride 2: XLA's own, or one product.
+"""Convolutions that halve, double or keep an image: XLA's own, or one product.
 
 XLA's convolution on a CPU is some twenty times slower inside a loop, where training runs, than
 outside, and slow under `jax.vmap` over weights. There, slices and one matrix product take its
@@ -32,6 +32,16 @@ def upsample(
     return jax.lax.platform_dependent(x, kernel, cpu=upsample_by_product, default=_upsample)
 
 
+def same(
+    x: Float[Array, "height width inputs"], kernel: Float[Array, "3 3 inputs outputs"]
+) -> Float[Array, "height width outputs"]:
+    """Convolve with stride 1 and padding "SAME".
+
+    out[m, n] is the sum over k, l of x[m - 1 + k, n - 1 + l] w[k, l].
+    """
+    return jax.lax.platform_dependent(x, kernel, cpu=same_by_product, default=_same)
+
+
 def _downsample(x, kernel):
     dimensions = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
@@ -41,6 +51,13 @@ def _downsample(x, kernel):
 
 def _upsample(x, kernel):
     return jax.lax.conv_transpose(x[None], kernel, (2, 2), "SAME")[0]
+
+
+def _same(x, kernel):
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x[None], kernel, (1, 1), "SAME", dimension_numbers=dimensions
+    )[0]
 
 
 def downsample_by_product(x, kernel):
@@ -89,3 +106,11 @@ def _upsample_to_grey(x, kernel):
 
     rows = [jnp.concatenate([outputs_of(a, 0), outputs_of(a, 1)], axis=-1) for a in (0, 1)]
     return jnp.stack(rows, axis=1).reshape(2 * height, 2 * width, 1)
+
+
+def same_by_product(x, kernel):
+    """Be `same` as one product: of each pixel's nine neighbours."""
+    height, width, num_inputs = x.shape
+    padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
+    neighbours = [padded[k : k + height, m : m + width] for k in range(3) for m in range(3)]
+    return jnp.concatenate(neighbours, axis=-1) @ kernel.reshape(9 * num_inputs, -1)

@@ -30,6 +30,24 @@ def as_images(xs: np.ndarray) -> np.ndarray:
     return padded.reshape(len(xs), height, width, 1)
 
 
+def side_by_side(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join images (examples, height, width, color) from left to right, a column of NaN between.
+
+    Lower ones are filled up with NaN below, grey ones repeated where another has colors.
+    """
+    height = max(part.shape[1] for part in parts)
+    color = max(part.shape[3] for part in parts)
+    padded = [
+        np.pad(
+            np.broadcast_to(part, (*part.shape[:3], color)),
+            ((0, 0), (0, height - part.shape[1]), (0, 1), (0, 0)),
+            constant_values=np.nan,
+        )
+        for part in parts
+    ]
+    return np.concatenate(padded, axis=2)[:, :, :-1]
+
+
 def image_grid(rows: np.ndarray, title: str, row_labels: Sequence[str] = ()) -> Any:
     """Draw a grid of examples, all in one grey scale.
 

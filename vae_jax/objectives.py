@@ -15,7 +15,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Float, Key
 
-from vae_jax.distributions import has_closed_form_kl, kl_divergence
+from vae_jax.distributions import Relaxed, has_closed_form_kl, kl_divergence
 from vae_jax.tables import look_up
 
 
@@ -106,6 +106,8 @@ class Objective(NamedTuple):
     beta = 1."""
     hparams: dict[str, float]
     """Defaults of the traced numbers: the ones that members of one program may differ in."""
+    relaxes: bool = False
+    """Whether it is for discrete latents, whose samples it relaxes."""
 
 
 def no_parameters(key: Array, vae: Any, examples: Any) -> dict:
@@ -131,9 +133,7 @@ def make_bound_objective(
                 "distortion": distortion(terms),
             }
 
-        keys = jax.random.split(key, jax.tree.leaves(batch.x)[0].shape[0])
-        per_example = jax.vmap(metrics_of_one_example)(keys, batch.x, batch.y)
-        metrics = jax.tree.map(jnp.mean, per_example)
+        metrics = over_batch(metrics_of_one_example, key, batch)
         return -metrics["objective"], metrics
 
     return Objective(no_parameters, loss, hparams)
@@ -183,12 +183,139 @@ def make_iwae(num_samples: int = 5) -> Objective:
     return make_bound_objective(bound, num_samples, sampled_kl=True, hparams={})
 
 
+class Temperature(NamedTuple):
+    """max(minimum, start exp(-decay step)), a function of the global step: Jang et al. (2017)."""
+
+    minimum: float
+    decay: float
+
+    def __call__(self, start: Any, step: Any) -> Any:
+        """Return the temperature at `step`."""
+        return jnp.maximum(self.minimum, start * jnp.exp(-self.decay * step))
+
+
+def relaxed_terms(
+    key: Key[Array, ""], vae: Any, params: Any, x: Any, y: Any, temperatures: Any, hard: bool
+) -> Terms:
+    """Return the terms of one example for one relaxed sample z of a discrete q(z|x).
+
+    log_prior and log_posterior are densities of the relaxed sample: Eq. (22) of Maddison et al.
+    (2017); closed_form_kl is that of the discrete distributions, whatever the sample.
+
+    Args:
+      key: of the sample.
+      vae: the functions `encode`, `decode` and `prior`.
+      params: what `vae.init` returned.
+      x: one example.
+      y: its condition, or None.
+      temperatures: of the posterior and of the prior.
+      hard: give the decoder the nearest discrete value, with the gradient of the relaxed one
+        (straight-through).
+    """
+    q, p = vae.encode(params, x, y), vae.prior(params, y)
+    relaxed_q, relaxed_p = Relaxed(q, temperatures[0]), Relaxed(p, temperatures[1])
+    value = relaxed_q.sample(key)
+    z = relaxed_q.latent(value)
+    if hard:
+        z = z + jax.lax.stop_gradient(relaxed_q.nearest(value) - z)
+    return Terms(
+        log_likelihood=vae.decode(params, z, y).log_prob(x),
+        log_prior=relaxed_p.log_prob(value),
+        log_posterior=relaxed_q.log_prob(value),
+        closed_form_kl=closed_form_rate(q, p),
+    )
+
+
+def make_concrete(
+    beta: float = 1.0,
+    temperature: float = 1.0,
+    min_temperature: float = 0.5,
+    temperature_decay: float = 0.0,
+    prior_temperature: float = 0.5,
+    straight_through: bool = False,
+    kl: str = "discrete",
+    num_samples: int = 1,
+) -> Objective:
+    """Make the objective of discrete latents: Jang et al. (2017), Maddison et al. (2017).
+
+    Its value is no bound on log p(x) of the discrete model with kl="discrete"; with kl="concrete"
+    it is one of the relaxed model's. So `objective` and `relaxed_elbo` (its value at beta = 1) are
+    of relaxed samples, while `elbo`, `rate` and `distortion` are of discrete ones, by a sample of
+    their own.
+
+    Args:
+      beta: weight of the rate (traced).
+      temperature: of the posterior's relaxation at step 0 (traced).
+      min_temperature: where the temperature stops falling.
+      temperature_decay: a step; 0 keeps the temperature.
+      prior_temperature: of the prior's relaxation, with kl="concrete" (traced).
+      straight_through: give the decoder discrete values, with the gradients of relaxed ones.
+      kl: "discrete", in closed form, or "concrete", of the densities of the relaxed samples.
+      num_samples: samples of z an example.
+
+    Raises:
+      ValueError: a temperature that is not above zero, or another number out of range.
+    """
+    for name, value in (
+        ("temperature", temperature),
+        ("min_temperature", min_temperature),
+        ("prior_temperature", prior_temperature),
+    ):
+        if not 0 < value < math.inf:
+            raise ValueError(f"objective.{name} must be above 0 and finite, got {value}")
+    if not 0 <= temperature_decay < math.inf:
+        raise ValueError(
+            f"objective.temperature_decay must be >= 0 and finite, got {temperature_decay}"
+        )
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"objective.beta must be >= 0 and finite, got {beta}")
+    sampled_kl = look_up({"discrete": False, "concrete": True}, kl, "objective.kl")
+    _check_num_samples(num_samples)
+    cool = Temperature(min(min_temperature, temperature), temperature_decay)
+
+    def loss(key, vae, params, hparams, batch, step):
+        temperatures = cool(hparams["temperature"], step), hparams["prior_temperature"]
+
+        def metrics_of_one_example(key, x, y):
+            key_relaxed, key_discrete = jax.random.split(key)
+            relaxed = jax.vmap(
+                lambda k: relaxed_terms(k, vae, params["vae"], x, y, temperatures, straight_through)
+            )(jax.random.split(key_relaxed, num_samples))
+            mean_kl = jax.tree.map(jnp.mean, relaxed.closed_form_kl)
+            relaxed = relaxed._replace(closed_form_kl=mean_kl)
+            frozen = jax.lax.stop_gradient(params["vae"])
+            keys = jax.random.split(key_discrete, num_samples)
+            discrete = sample_terms(keys, vae, frozen, x, y)
+            return {
+                "objective": elbo(relaxed, hparams["beta"], sampled_kl),
+                "relaxed_elbo": elbo(relaxed, sampled_kl=sampled_kl),
+                "elbo": elbo(discrete),
+                "rate": rate(discrete),
+                "distortion": distortion(discrete),
+            }
+
+        metrics = over_batch(metrics_of_one_example, key, batch)
+        return -metrics["objective"], metrics | {"temperature": temperatures[0]}
+
+    hparams = {"beta": beta, "temperature": temperature, "prior_temperature": prior_temperature}
+    return Objective(no_parameters, loss, hparams, relaxes=True)
+
+
+def over_batch(
+    metrics_of_one_example: Callable[..., dict[str, Array]], key: Key[Array, ""], batch: Any
+) -> dict[str, Array]:
+    """Return the batch means of metrics_of_one_example(key, x, y), with a key for each example."""
+    keys = jax.random.split(key, jax.tree.leaves(batch.x)[0].shape[0])
+    per_example = jax.vmap(metrics_of_one_example)(keys, batch.x, batch.y)
+    return jax.tree.map(jnp.mean, per_example)
+
+
 def _check_num_samples(num_samples: int) -> None:
     if num_samples < 1:
         raise ValueError(f"objective.num_samples must be >= 1, got {num_samples}")
 
 
-OBJECTIVES = {"elbo": make_elbo, "iwae": make_iwae}
+OBJECTIVES = {"concrete": make_concrete, "elbo": make_elbo, "iwae": make_iwae}
 
 
 def make_objective(name: str, **options: Any) -> Objective:

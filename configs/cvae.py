@@ -1,0 +1,13 @@
+"""Conditional VAE (Sohn et al., 2015) of the embedded digits given their class, with p(z|y).
+
+python -m experiments.train --config=configs/cvae.py
+"""
+
+from configs import default
+
+
+def get_config():
+    config = default.get_config()
+    config.vae.conditional = True
+    config.vae.prior = "conditional_gaussian"
+    return config

@@ -1,0 +1,62 @@
+"""Data sets, and how training draws its batches from them."""
+
+from vae_jax.datasets.batches import (
+    Batches,
+    expected_examples,
+    make_batches,
+    to_model_examples,
+    to_model_values,
+)
+from vae_jax.datasets.binarization import BINARIZATIONS, binarize
+from vae_jax.datasets.data import (
+    Dataset,
+    Examples,
+    Values,
+    fingerprint,
+    make_dataset,
+    num_examples,
+    pick,
+    quadrants,
+    split_examples,
+)
+from vae_jax.datasets.loaders import (
+    DATASETS,
+    from_arrays,
+    load_binarized_mnist,
+    load_dataset,
+    load_digit_halves,
+    load_digits,
+    load_mnist,
+    load_npz,
+)
+from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
+
+__all__ = [
+    "BINARIZATIONS",
+    "DATASETS",
+    "Batches",
+    "Dataset",
+    "Examples",
+    "Values",
+    "binarize",
+    "check_array",
+    "check_examples",
+    "expected_examples",
+    "fingerprint",
+    "from_arrays",
+    "load_binarized_mnist",
+    "load_dataset",
+    "load_digit_halves",
+    "load_digits",
+    "load_mnist",
+    "load_npz",
+    "make_batches",
+    "make_dataset",
+    "num_examples",
+    "pick",
+    "quadrants",
+    "read_npz",
+    "split_examples",
+    "to_model_examples",
+    "to_model_values",
+]

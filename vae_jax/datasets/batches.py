@@ -1,0 +1,96 @@
+"""How training draws its batches from stored examples, and what the model sees of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Key
+
+from vae_jax.datasets.binarization import binarize
+from vae_jax.datasets.data import Dataset, Examples, Values, num_examples
+from vae_jax.distributions import Masked
+
+
+class Batches(NamedTuple):
+    """How a training loop draws its batches; pure functions, called inside the jitted step."""
+
+    steps_per_epoch: int
+    begin_epoch: Callable[[Any, Array, Array], Any]
+    """begin_epoch(source, key, epoch) -> source as `batch` wants it throughout that epoch."""
+    batch: Callable[[Any, Array, Array], Examples]
+    """batch(source, key, step) -> the examples of that step."""
+
+
+class Shuffled(NamedTuple):
+    """Examples and the order in which one epoch visits them."""
+
+    examples: Examples
+    order: Any
+
+
+def to_model_values(values: Any, key: Key[Array, ""], x: Any) -> Any:
+    """Turn stored values into what the model sees: bits, drawn now if dynamic, or real numbers.
+
+    Args:
+      values: Values of x, or {field: Values}.
+      key: of the bits.
+      x: stored values of any number of examples.
+    """
+    if isinstance(values, Mapping):
+        keys = dict(zip(values, jax.random.split(key, len(values)), strict=True))
+        return {name: to_model_values(values[name], keys[name], x[name]) for name in values}
+    if isinstance(x, Masked):
+        return Masked(to_model_values(values, key, x.values), jnp.asarray(x.mask, jnp.float32))
+    if values.binarization == "dynamic":
+        return binarize(key, x, values.maximum)
+    return jnp.asarray(x, jnp.float32) / values.maximum
+
+
+def to_model_examples(dataset: Dataset, key: Key[Array, ""], examples: Examples) -> Examples:
+    """Turn stored examples into what the model sees; given pixels become y, the others x."""
+    x = to_model_values(dataset.values, key, examples.x)
+    if dataset.given is None:
+        return Examples(x, examples.y)
+    rest = jnp.broadcast_to(jnp.asarray(1 - dataset.given), x.shape)
+    return Examples(Masked(x, rest), x * dataset.given)
+
+
+def expected_examples(dataset: Dataset, examples: Examples) -> Examples:
+    """Return examples with x / maximum, the mean of what the model sees, as floats."""
+    undrawn = jax.tree.map(
+        lambda values: values._replace(binarization="none"),
+        dataset.values,
+        is_leaf=lambda node: isinstance(node, Values),
+    )
+    return to_model_examples(dataset._replace(values=undrawn), jax.random.key(0), examples)
+
+
+def make_batches(dataset: Dataset, batch_size: int) -> Batches:
+    """Make the batches of an epoch: a fresh permutation each time, its remainder dropped.
+
+    Raises:
+      ValueError: a batch size below one or above the number of training examples.
+    """
+    count = num_examples(dataset.train)
+    if not 1 <= batch_size <= count:
+        raise ValueError(
+            f"training.batch_size must lie in 1 .. {count}, the number of training "
+            f"examples of {dataset.name}; got {batch_size}"
+        )
+    steps_per_epoch = count // batch_size
+
+    def begin_epoch(source, key, epoch):
+        # Sorting random words costs half as much as jax.random.permutation; the odd tie between
+        # two words is broken by chance too.
+        words = jax.random.bits(jax.random.fold_in(key, epoch), (count,))
+        return Shuffled(source, jnp.argsort(words, stable=False))
+
+    def batch(source, key, step):
+        start = (step % steps_per_epoch) * batch_size
+        indices = jax.lax.dynamic_slice(source.order, (start,), (batch_size,))
+        examples = jax.tree.map(lambda stored: stored[indices], source.examples)
+        return to_model_examples(dataset, key, examples)
+
+    return Batches(steps_per_epoch, begin_epoch, batch)

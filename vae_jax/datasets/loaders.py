@@ -1,0 +1,186 @@
+"""The DATASETS table: one function a data set."""
+
+from collections.abc import Mapping, Sequence
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+
+from vae_jax.datasets.data import Dataset, Examples, make_dataset, quadrants, split_examples
+from vae_jax.datasets.npz_arrays import check_examples, read_npz
+from vae_jax.datasets.tfds_arrays import read_tfds
+from vae_jax.distributions import Masked
+from vae_jax.tables import look_up
+
+
+def load_digits(*, binarization: str = "dynamic", seed: int = 0) -> Dataset:
+    """Load scikit-learn's 1,797 handwritten digits, 8x8, 17 grey levels, with labels.
+
+    They come with scikit-learn, so that nothing is downloaded; 10% are for validation, 20% for the
+    test, split by `seed`.
+    """
+    import sklearn.datasets  # 0.6 s: only those who ask for it pay
+
+    images, labels = sklearn.datasets.load_digits(return_X_y=True)
+    x = images.reshape(-1, 8, 8, 1).astype(np.uint8)
+    parts = split_examples(Examples(x, labels.astype(np.int32)), (0.1, 0.2), seed)
+    return make_dataset("digits", *parts, 16.0, binarization, seed)
+
+
+def load_mnist(
+    *, binarization: str = "dynamic", data_dir: str = "", download: bool = False, seed: int = 0
+) -> Dataset:
+    """Load MNIST through TFDS: 59,600 training, 400 validation and 10,000 test images with labels.
+
+    The validation images are the last ones of the training split; 59,600 is the number that the
+    code of Burda et al. (2016) trains on.
+
+    Args:
+      binarization: "dynamic", "static" (drawn once by `seed`) or "none".
+      data_dir: TFDS's folder; "" for TFDS's own default.
+      download: fetch and prepare the data if they are not in `data_dir`.
+      seed: of the static binarization.
+
+    Raises:
+      ValueError: the data are not there, or an unknown binarization.
+    """
+    features = {"x": "image", "y": "label"}
+    splits = read_tfds("mnist", "3.0.1", data_dir, download, features)
+    whole, test = (
+        Examples(columns["x"], columns["y"].astype(np.int32))
+        for columns in (splits["train"], splits["test"])
+    )
+    train, validation = (
+        Examples(whole.x[part], whole.y[part]) for part in (slice(-400), slice(-400, None))
+    )
+    return make_dataset("mnist", train, validation, test, 255.0, binarization, seed)
+
+
+def load_binarized_mnist(*, data_dir: str = "", download: bool = False) -> Dataset:
+    """Load MNIST as binarized once by Larochelle: 50,000 / 10,000 / 10,000 images, no labels.
+
+    Numbers on it are about two nats from those under dynamic binarization: never compare the two.
+
+    Args:
+      data_dir: TFDS's folder; "" for TFDS's own default.
+      download: fetch and prepare the data if they are not in `data_dir`.
+
+    Raises:
+      ValueError: the data are not there.
+    """
+    splits = read_tfds("binarized_mnist", "1.0.0", data_dir, download, {"x": "image"})
+    parts = (Examples(splits[split]["x"]) for split in ("train", "validation", "test"))
+    return make_dataset("binarized_mnist", *parts, 1.0, "none")
+
+
+def load_digit_halves(*, binarization: str = "dynamic", seed: int = 0) -> Dataset:
+    """Load the digits of `load_digits` as two fields, the upper and the lower half, 4x8 each."""
+    digits = load_digits(binarization="none", seed=seed)
+    parts = (
+        Examples({"lower": part.x[:, 4:], "upper": part.x[:, :4]}, part.y)
+        for part in (digits.train, digits.validation, digits.test)
+    )
+    return make_dataset("digit_halves", *parts, 16.0, binarization, seed)
+
+
+def load_npz(
+    *,
+    path: str = "",
+    binarization: str = "none",
+    seed: int = 0,
+    maximum: float = 0.0,
+    fields: Sequence[str] = (),
+) -> Dataset:
+    """Load one's own arrays: key `x` (examples first, any shape) and, where they are, `y`, `mask`.
+
+    uint8 values are read as x / 255, others as they are, unless `maximum` says otherwise; 10% are
+    for validation and 10% for the test, split by `seed`. With `fields`, x is the dictionary of the
+    arrays under these keys.
+
+    Raises:
+      ValueError: no such file, not an npz, a missing key, lengths that differ, values that are not
+        finite numbers, a mask of another shape, or an unknown binarization.
+    """
+    if not path:
+        raise ValueError(
+            "data.name='npz' needs data.path=FILE.npz, with the examples under key 'x'"
+        )
+    x, y, mask = read_npz(path, fields)
+    return from_arrays(x, y, repr(path), binarization, seed, mask=mask, maximum=maximum)
+
+
+def from_arrays(
+    x: Any,
+    y: np.ndarray | None = None,
+    name: str = "array",
+    binarization: Any = "none",
+    seed: int = 0,
+    *,
+    mask: np.ndarray | None = None,
+    maximum: float = 0.0,
+) -> Dataset:
+    """Make a data set of one's own arrays, split 80 / 10 / 10 at random by `seed`.
+
+    Args:
+      x: numbers with examples along the first axis, or {field: such an array}; uint8 is read as
+        x / 255, others as they are.
+      y: one label or condition an example, or None.
+      name: what the header and the errors call it.
+      binarization: "none", "static" (drawn once by `seed`) or "dynamic", or {field: one of them}.
+      seed: of the split.
+      mask: 1 where x was observed and 0 where it is missing, in the shape of x, or None.
+      maximum: the value that stands for 1, where that is not what the type says; 0: it is.
+
+    Raises:
+      ValueError: x is no array of finite numbers, y is not as long, the mask does not fit, or an
+        impossible binarization.
+    """
+    if not 0 <= maximum < math.inf:
+        raise ValueError(f"data.maximum must be >= 0 and finite, got {maximum}")
+    x, y = check_examples(x, y, name, mask)
+
+    def maximum_of(array):
+        return maximum or (255.0 if array.dtype == np.uint8 and array.max() > 1 else 1.0)
+
+    if isinstance(x, Mapping):
+        maxima = {field: maximum_of(each) for field, each in x.items()}
+    else:
+        maxima = maximum_of(x.values if isinstance(x, Masked) else x)
+    parts = split_examples(Examples(x, y), (0.1, 0.1), seed)
+    return make_dataset(name, *parts, maxima, binarization, seed)
+
+
+DATASETS = {
+    "binarized_mnist": load_binarized_mnist,
+    "digit_halves": load_digit_halves,
+    "digits": load_digits,
+    "mnist": load_mnist,
+    "npz": load_npz,
+}
+
+
+def load_dataset(name: str, given_quadrants: int = 0, **options: Any) -> Dataset:
+    """Load the data set of that name in DATASETS.
+
+    Options that this data set does not take are left out when they are empty, so that one set of
+    options serves all.
+
+    Args:
+      name: a row of DATASETS.
+      given_quadrants: 1, 2 or 3 quarters of the image are y, the rest x; 0: y is as stored.
+      **options: of the loader.
+
+    Raises:
+      ValueError: an unknown name, an option that this data set does not take, or what the loader
+        raises.
+    """
+    load = look_up(DATASETS, name, "data.name")
+    given = {key: value for key, value in options.items() if value not in ("", False, 0, ())}
+    known = inspect.signature(load).parameters
+    for option in given:
+        look_up(known, option, f"option of data set {name!r}")
+    dataset = load(**given)
+    if not given_quadrants:
+        return dataset
+    return dataset._replace(given=quadrants(dataset.shape, given_quadrants))
