@@ -5,6 +5,7 @@ event axes and includes every constant.
 """
 
 from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
+from vae_jax.distributions.composed import Chain, Flow, Masked, Observed, Product
 from vae_jax.distributions.discrete import Bernoulli
 from vae_jax.distributions.divergences import (
     KL_PER_DIMENSION,
@@ -13,14 +14,21 @@ from vae_jax.distributions.divergences import (
     kl_per_dimension,
 )
 from vae_jax.distributions.gaussians import Gaussian, reparameterize, standard_normal
+from vae_jax.distributions.mixtures import Mixture
 
 __all__ = [
     "KL_PER_DIMENSION",
     "LOG_2PI",
     "Bernoulli",
+    "Chain",
     "Distribution",
     "Factorized",
+    "Flow",
     "Gaussian",
+    "Masked",
+    "Mixture",
+    "Observed",
+    "Product",
     "has_closed_form_kl",
     "kl_divergence",
     "kl_per_dimension",
