@@ -203,7 +203,9 @@ def join_parts(parts: Parts, compute: Any, storage: Any, masked: bool) -> VAE:
                 name: decoders[name].init(k, z, parts.context)["params"]
                 for name, k in zip(decoders, keys, strict=True)
             },
-            "likelihood": {name: each.init(by_field[name]) for name, each in parts.fields.items()},
+            "likelihood": {
+                name: each.init(jnp.asarray(by_field[name])) for name, each in parts.fields.items()
+            },
             "posterior": q.init(key_q),
             "prior": p.init(key_p, xs, parts.context),
         }

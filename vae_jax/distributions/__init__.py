@@ -5,6 +5,7 @@ event axes and includes every constant.
 """
 
 from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
+from vae_jax.distributions.composed import Chain, Flow, Masked, Observed, Product
 from vae_jax.distributions.continuous import Beta, Dirichlet, Gamma
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
 from vae_jax.distributions.discrete import Bernoulli, Categorical, DiscretizedLogistic, Poisson
@@ -20,12 +21,10 @@ from vae_jax.distributions.exponential_families import (
     ExponentialFamily,
     bregman_kl,
 )
-from vae_jax.distributions.gaussians import (
-    FullGaussian,
-    Gaussian,
-    reparameterize,
-    standard_normal,
-)
+from vae_jax.distributions.gaussians import FullGaussian, Gaussian, reparameterize, standard_normal
+from vae_jax.distributions.levels import Levels
+from vae_jax.distributions.mixtures import Mixture
+from vae_jax.distributions.relaxations import Relaxed
 from vae_jax.distributions.relaxed import binary_concrete_log_prob, concrete_log_prob
 
 __all__ = [
@@ -36,16 +35,24 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "Chain",
     "ContinuousBernoulli",
     "Dirichlet",
     "DiscretizedLogistic",
     "Distribution",
     "ExponentialFamily",
     "Factorized",
+    "Flow",
     "FullGaussian",
     "Gamma",
     "Gaussian",
+    "Levels",
+    "Masked",
+    "Mixture",
+    "Observed",
     "Poisson",
+    "Product",
+    "Relaxed",
     "binary_concrete_log_prob",
     "bregman_kl",
     "concrete_log_prob",

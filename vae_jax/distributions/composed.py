@@ -1,0 +1,167 @@
+"""Distributions made of distributions: flows, independent fields, two layers, missing entries."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Bool, Float, Key, Num, Shaped
+
+from vae_jax.distributions.base import Distribution
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Flow(Distribution):
+    """The distribution of f(z), z ~ base, for an invertible f.
+
+    log p(value) = log base(z) - log|det df/dz|, Eq. (1) of Rezende & Mohamed (2015). The two
+    functions are `jax.tree_util.Partial`s, so that their parameters are leaves of the pytree:
+    `forward(z)` -> (f(z), log|det df/dz|), `inverse(value)` -> (z, log|det dz/dvalue|), in nats.
+    """
+
+    base: Any
+    forward: Any
+    inverse: Any
+
+    def sample(self, key: Key[Array, ""]) -> Any:
+        """Draw f(z), differentiable in what f and the base's sample are differentiable in."""
+        return self.forward(self.base.sample(key))[0]
+
+    def log_prob(self, value: Any) -> Float[Array, ""]:
+        """Return the log-density of `value` in nats, by the inverse of f."""
+        z, log_det = self.inverse(value)
+        return self.base.log_prob(z) + log_det
+
+    def sample_and_log_prob(self, key: Key[Array, ""]) -> tuple[Any, Float[Array, ""]]:
+        """Draw one value and return it with its log-density in nats, without the inverse."""
+        z, log_prob = self.base.sample_and_log_prob(key)
+        value, log_det = self.forward(z)
+        return value, log_prob - log_det
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Product(Distribution):
+    """Independent fields, each with a distribution of its own: values are dicts of the same names.
+
+    Raises:
+      ValueError: by `log_prob`, of a value that lacks a field or has an unknown one.
+    """
+
+    fields: Any
+
+    @property
+    def mean(self) -> dict[str, Any]:
+        """The mean of each field."""
+        return {name: field.mean for name, field in self.fields.items()}
+
+    def sample(self, key: Key[Array, ""]) -> dict[str, Any]:
+        """Draw every field with a key of its own."""
+        # jax sorts the names of a dict: in another order a jitted draw would be another one.
+        names = sorted(self.fields)
+        keys = jax.random.split(key, len(names))
+        return {name: self.fields[name].sample(key) for name, key in zip(names, keys, strict=True)}
+
+    def log_prob(self, value: Mapping[str, Any]) -> Float[Array, ""]:
+        """Return the sum of the fields' log-densities in nats."""
+        if set(value) != set(self.fields):
+            given, known = (", ".join(map(repr, sorted(names))) for names in (value, self.fields))
+            raise ValueError(f"the value has the fields {given or 'none'}; known: {known}")
+        return sum(self.fields[name].log_prob(value[name]) for name in sorted(self.fields))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Chain(Distribution):
+    """Two stochastic layers; a value is (z1, z2), the lower layer and the upper one, always.
+
+    Bottom-up, as a posterior is, z1 ~ first and z2 ~ second(z1): q(z1|x) q(z2|z1). Top-down, as a
+    prior is, z2 ~ first and z1 ~ second(z2): p(z2) p(z1|z2). `second` is a `jax.tree_util.Partial`
+    from a value of the first distribution to the second one, so that its parameters are leaves of
+    the pytree. Eqs. (3) and (4) of Burda et al. (2016) with L = 2.
+    """
+
+    first: Any
+    second: Any
+    top_down: bool = dataclasses.field(default=False, metadata={"static": True})
+
+    def sample(self, key: Key[Array, ""]) -> tuple[Any, Any]:
+        """Draw (z1, z2)."""
+        key_first, key_second = jax.random.split(key)
+        drawn_first = self.first.sample(key_first)
+        return self._ordered(drawn_first, self.second(drawn_first).sample(key_second))
+
+    def log_prob(self, value: tuple[Any, Any]) -> Float[Array, ""]:
+        """Return the log-density of (z1, z2) in nats."""
+        drawn_first, drawn_second = self._ordered(*value)
+        return self.first.log_prob(drawn_first) + self.second(drawn_first).log_prob(drawn_second)
+
+    def sample_and_log_prob(self, key: Key[Array, ""]) -> tuple[tuple[Any, Any], Float[Array, ""]]:
+        """Draw (z1, z2) and return it with its log-density in nats."""
+        key_first, key_second = jax.random.split(key)
+        drawn_first, log_first = self.first.sample_and_log_prob(key_first)
+        drawn_second, log_second = self.second(drawn_first).sample_and_log_prob(key_second)
+        return self._ordered(drawn_first, drawn_second), log_first + log_second
+
+    def _ordered(self, a, b):
+        # From the order of drawing to (lower, upper), and back.
+        return (b, a) if self.top_down else (a, b)
+
+
+class Masked(NamedTuple):
+    """Values of which some are missing."""
+
+    values: Any
+    mask: Any
+    """1 or True where the value is observed; over the leading axes of the values, or all."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Observed(Distribution):
+    """The distribution of those entries that are observed; a value is `Masked(values, mask)`.
+
+    log p = sum_i mask_i log base(x_i): the missing entries are integrated out, which is to leave
+    them out, since those of `base` are independent. What stands in them, NaN too, changes neither
+    the log-density nor a gradient. A mask of fewer axes than the values holds for all that follow:
+    [height, width] for every color. `base` has `log_prob_per_dimension` and `mean`.
+    """
+
+    base: Any
+
+    @property
+    def mean(self) -> Float[Array, "*event"]:
+        """The mean of every entry, observed or not."""
+        return self.base.mean
+
+    @property
+    def variance(self) -> Float[Array, "*event"]:
+        """The variance of every entry, observed or not."""
+        return self.base.variance
+
+    def sample(self, key: Key[Array, ""]) -> Masked:
+        """Draw every entry: which would be missing is not modelled, so the mask is all True."""
+        values = self.base.sample(key)
+        return Masked(values, jnp.ones(self.base.log_prob_per_dimension(values).shape, bool))
+
+    def log_prob_per_dimension(self, value: Masked) -> Float[Array, "*event"]:
+        """Return the log-density of each observed entry in nats, and 0 of each missing one."""
+        # A missing entry is replaced before the density is taken: the gradient of a NaN that is
+        # dropped afterwards is NaN. A mean is inside the support of every distribution.
+        stand_in = jax.lax.stop_gradient(self.base.mean)
+        values = jnp.where(_spread(value.mask, value.values), value.values, stand_in)
+        log_probs = self.base.log_prob_per_dimension(values)
+        return jnp.where(_spread(value.mask, log_probs), log_probs, 0)
+
+    def log_prob(self, value: Masked) -> Float[Array, ""]:
+        """Return the log-density of the observed entries in nats."""
+        return jnp.sum(jnp.ravel(self.log_prob_per_dimension(value)))
+
+
+def _spread(mask: Shaped[Array, "*leading"], array: Num[Array, "*event"]) -> Bool[Array, "*event"]:
+    # Arrays of different ranks broadcast from the last axis; a mask is read from the first.
+    mask = mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
+    return jnp.broadcast_to(mask != 0, array.shape)
