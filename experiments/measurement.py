@@ -1,6 +1,7 @@
 """Measuring the members of a run on a set of examples."""
 
 from collections.abc import Callable, Iterable
+import functools
 from typing import Any
 
 import jax
@@ -90,10 +91,10 @@ def make_validation(run: Run, how: Evaluation) -> Callable:
     One sample of z an example, the same noise each time.
     """
     measure = make_measure(run.vae, how, num_samples=1)
-    examples = model_examples(run, how, "validation")
+    examples = functools.cache(lambda: model_examples(run, how, "validation"))  # not at the start
 
     def validate(state):
-        measured = measure_members(run, state, measure, examples, how.batch_size)
+        measured = measure_members(run, state, measure, examples(), how.batch_size)
         return leave_out_failed(mean_bounds(measured), state)
 
     return validate

@@ -6,6 +6,7 @@ time. These keys serve all of `jax.random` in the same way. `split` and `fold_in
 that jax's own give; `bits`, and so every other draw, differ, since both words are used.
 """
 
+import functools
 import math
 
 import jax
@@ -36,15 +37,20 @@ def _seed(seed):
     return jax.random.key_data(jax.random.key(seed, impl="threefry2x32"))
 
 
+# Outside of a jitted function each draw would be a hundred small programs, which one by one are
+# compiled and, for a large array, hold their results in memory together.
+@functools.partial(jax.jit, static_argnums=1, inline=True)
 def _split(key, shape):
     counters = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
     return jnp.stack(threefry_2x32(key, jnp.zeros_like(counters), counters), axis=-1)
 
 
+@functools.partial(jax.jit, inline=True)
 def _fold_in(key, data):
     return jnp.stack(threefry_2x32(key, jnp.uint32(0), data.astype(jnp.uint32)))
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
 def _random_bits(key, width, shape):
     num_words = math.prod(shape) * (2 if width == 64 else 1)
     counters = jnp.arange(-(-num_words // 2), dtype=jnp.uint32)

@@ -219,10 +219,11 @@ def _freeze_failed(before, after, parameters_term):
     now = Failure(after.step - 1, jnp.int32(parameters_term))
     failure = jax.tree.map(lambda new, old: jnp.where(broken, new, old), now, after.failure)
     good = failure.step < 0
-    params, opt_state, ema = jax.tree.map(
-        lambda new, old: jnp.where(good, new, old),
-        (after.params, after.opt_state, after.ema),
-        (before.params, before.opt_state, before.ema),
+    # A condition chooses among whole parameters; `where` of each would be a program each to compile.
+    params, opt_state, ema = jax.lax.cond(
+        good,
+        lambda: (after.params, after.opt_state, after.ema),
+        lambda: (before.params, before.opt_state, before.ema),
     )
     frozen = after._replace(params=params, opt_state=opt_state, ema=ema, failure=failure)
     return frozen, good

@@ -4,6 +4,7 @@ Arrays stay as their source has them (uint8 where it does); a batch is made insi
 """
 
 from collections.abc import Callable
+import functools
 import hashlib
 import inspect
 import math
@@ -78,6 +79,7 @@ class Shuffled(NamedTuple):
     order: Any
 
 
+@functools.partial(jax.jit, static_argnames="maximum", inline=True)
 def binarize(key: Key[Array, ""], x: Any, maximum: float) -> Float[Array, "*shape"]:
     """Draw bits with P(1) = x / maximum, as floats.
 
