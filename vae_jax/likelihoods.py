@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from vae_jax.distributions import (
     Bernoulli,
