@@ -17,7 +17,7 @@ from vae_jax.distributions.base import Distribution
 class Flow(Distribution):
     """The distribution of f(z), z ~ base, for an invertible f.
 
-    log p(value) = log base(z) - log|det df/dz|, Eq. (1) of Rezende & Mohamed (2015). The two
+    log p(value) = log base(z) - log|det df/dz|, Eq. (5) of Rezende & Mohamed (2015). The two
     functions are `jax.tree_util.Partial`s, so that their parameters are leaves of the pytree:
     `forward(z)` -> (f(z), log|det df/dz|), `inverse(value)` -> (z, log|det dz/dvalue|), in nats.
     """
@@ -81,7 +81,7 @@ class Chain(Distribution):
     Bottom-up, as a posterior is, z1 ~ first and z2 ~ second(z1): q(z1|x) q(z2|z1). Top-down, as a
     prior is, z2 ~ first and z1 ~ second(z2): p(z2) p(z1|z2). `second` is a `jax.tree_util.Partial`
     from a value of the first distribution to the second one, so that its parameters are leaves of
-    the pytree. Eqs. (3) and (4) of Burda et al. (2016) with L = 2.
+    the pytree. Section 2 of Burda et al. (2016), with L = 2.
     """
 
     first: Any
