@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Key
 
 from vae_jax.distributions import Distribution, Flow
-from vae_jax.networks import ACTIVATIONS, Dense
+from vae_jax.networks import ACTIVATIONS, Dense, Layers
 from vae_jax.tables import look_up
 
 # A layer's scales lie within exp(-3) .. exp(3).
@@ -50,7 +50,8 @@ class CouplingNetwork(nn.Module):
     def __call__(
         self, kept: Float[Array, "kept"], context: Float[Array, "context"]
     ) -> Float[Array, "num_outputs"]:
-        features = Dense(self.hidden, self.activation)(jnp.concatenate([kept, context]))
+        layers = Layers(self.hidden, self.activation)
+        features = Dense(layers, self.hidden)(jnp.concatenate([kept, context]))
         return nn.Dense(self.num_outputs, kernel_init=_near_zero_init)(features)
 
 
