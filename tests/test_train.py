@@ -8,10 +8,15 @@ import re
 from conftest import ROOT, SMALL, TRAINED, run_program, train
 import numpy as np
 import pytest
+import test_family
 
 from experiments.train import train_and_evaluate
 
-CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "__init__")
+CONFIGS = sorted(
+    path.stem
+    for path in (ROOT / "configs").glob("*.py")
+    if path.stem not in ("__init__", *test_family.CONFIGS)
+)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
