@@ -21,7 +21,7 @@ CONFIGS = sorted(
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_every_config_runs(tmp_path, config):
-    """Two epochs of each config, on the digits."""
+    """Two epochs of each config, on the digits; those of test_family have theirs there."""
     fields = importlib.import_module(f"configs.{config}").get_config()
     fields.data.name = "digits"
     fields.vae.hidden = (16,)
