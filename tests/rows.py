@@ -1,0 +1,104 @@
+"""A small VAE of every row of the tables, and data of the kind that each likelihood takes."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.datasets import Examples
+from vae_jax.likelihoods import LIKELIHOODS
+from vae_jax.models import make_vae
+from vae_jax.posteriors import POSTERIORS
+from vae_jax.priors import PRIORS
+
+KEY = jax.random.key(0)
+NUM_EXAMPLES, NUM_VALUES, NUM_LEVELS, NUM_CLASSES = 8, 6, 5, 3
+SMALL = {
+    "latent_dim": 2,
+    "hidden": (8,),
+    "num_classes": 3,
+    "flow_hidden": (8,),
+    "upper_dim": 1,
+    "upper_hidden": (6,),
+    "num_components": 3,
+}
+
+_UNIFORM = np.random.default_rng(1).uniform(size=(NUM_EXAMPLES, NUM_VALUES)).astype(np.float32)
+# Examples of each kind of values.
+DATA = {
+    "bits": np.round(_UNIFORM),
+    "unit": _UNIFORM,
+    "real": 4 * _UNIFORM - 1,
+    "levels": np.round(_UNIFORM * (NUM_LEVELS - 1)) / np.float32(NUM_LEVELS - 1),
+    "counts": np.round(9 * _UNIFORM**2),
+}
+
+
+def fits(posterior, prior):
+    """Tell whether this prior is over what the posterior is over."""
+    return POSTERIORS[posterior].values in PRIORS[prior].values
+
+
+PAIRS = [pair for pair in itertools.product(POSTERIORS, PRIORS) if fits(*pair)]
+COMBINATIONS = [(*pair, likelihood) for pair in PAIRS for likelihood in LIKELIHOODS]
+
+
+def cover(candidates, strength):
+    """Return candidates, chosen greedily, in which any `strength` names that meet at all do meet."""
+
+    def meetings(candidate):
+        return set(itertools.combinations(enumerate(candidate), strength))
+
+    missing = {candidate: meetings(candidate) for candidate in candidates}
+    chosen = []
+    while True:
+        best = max(missing, key=lambda candidate: len(missing[candidate]))
+        if not missing[best]:
+            return chosen
+        chosen.append(best)
+        met = set(missing[best])
+        missing = {candidate: left - met for candidate, left in missing.items()}
+
+
+# Few pairs in which each posterior and each prior stands.
+PAIR_COVER = cover(PAIRS, 1)
+
+
+def partner(posterior=None, prior=None):
+    """Return the first of these pairs that has a posterior, or a prior."""
+    return next(
+        pair for pair in PAIR_COVER if posterior in (None, pair[0]) and prior in (None, pair[1])
+    )
+
+
+def examples_of(likelihood, count=NUM_EXAMPLES):
+    """Return examples, with a label each, of which this likelihood is a density."""
+    xs = DATA[LIKELIHOODS[likelihood].values][:count]
+    return Examples(jnp.asarray(xs), jnp.arange(count) % NUM_CLASSES)
+
+
+def make_model(posterior, prior, likelihood="gaussian", seed=0, spread=0.3, **options):
+    """Return (vae, params, examples): a small VAE whose parameters are all random."""
+    data = examples_of(likelihood)
+    settings = SMALL | {"num_levels": NUM_LEVELS, "condition": NUM_CLASSES} | options
+    vae = make_vae(
+        data.x.shape[1:], posterior=posterior, prior=prior, likelihood=likelihood, **settings
+    )
+    return vae, random_params(vae, data, seed, spread), data
+
+
+def random_params(vae, data, seed=0, spread=0.3):
+    """Return parameters drawn from N(0, spread^2): quicker than `init`, and no bias is zero."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(vae.init, KEY, data)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(spread * rng.normal(size=leaf.shape), leaf.dtype), shapes
+    )
+
+
+def set_encoder_outputs(params, outputs):
+    """Return params of a dense encoder whose outputs are these, whatever x is."""
+    *_, last = sorted(params["encoder"])
+    head = {"kernel": jnp.zeros_like(params["encoder"][last]["kernel"]), "bias": outputs}
+    return params | {"encoder": params["encoder"] | {last: head}}
