@@ -214,7 +214,7 @@ def join_parts(parts: Parts, compute: Any, storage: Any, masked: bool) -> VAE:
         return jax.tree.map(lambda leaf: leaf.astype(storage), params)
 
     def apply(module, params, *inputs):
-        params, inputs = jax.tree.map(lambda leaf: leaf.astype(compute), (params, inputs))
+        params, inputs = jax.tree.map(lambda leaf: jnp.asarray(leaf, compute), (params, inputs))
         return module.apply({"params": params}, *inputs).astype(storage)
 
     def encode_seen(params, x, y):
