@@ -5,9 +5,11 @@ from typing import Any
 
 import jax
 from jax import Array
+import jax.numpy as jnp
 from jaxtyping import Float, Key
 
 from vae_jax.distributions.base import Factorized
+from vae_jax.distributions.bits import log_prob_of_bits
 
 
 @jax.tree_util.register_dataclass
@@ -37,3 +39,8 @@ class Bernoulli(Factorized):
         With p = sigmoid(l) this is x l - softplus(l), which neither overflows nor takes log(0).
         """
         return value * self.logits - jax.nn.softplus(self.logits)
+
+    def log_prob(self, value: Float[Array, "*event"]) -> Float[Array, ""]:
+        """Return the sum of `log_prob_per_dimension`, in nats."""
+        value, logits = jnp.broadcast_arrays(value, self.logits)
+        return log_prob_of_bits(jnp.ravel(value).astype(logits.dtype), jnp.ravel(logits))
