@@ -10,6 +10,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Float, Key
 
 from vae_jax.distributions.base import Distribution, Factorized
+from vae_jax.distributions.bits import log_prob_of_bits
 from vae_jax.distributions.relaxed import (
     Temperature,
     binary_concrete_log_prob,
@@ -44,6 +45,11 @@ class Bernoulli(Factorized):
         With p = sigmoid(l) this is x l - softplus(l), which neither overflows nor takes log(0).
         """
         return value * self.logits - jax.nn.softplus(self.logits)
+
+    def log_prob(self, value: Float[Array, "*event"]) -> Float[Array, ""]:
+        """Return the sum of `log_prob_per_dimension`, in nats."""
+        value, logits = jnp.broadcast_arrays(value, self.logits)
+        return log_prob_of_bits(jnp.ravel(value).astype(logits.dtype), jnp.ravel(logits))
 
     def sample_relaxed_logit(
         self, key: Key[Array, ""], temperature: Temperature
