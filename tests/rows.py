@@ -45,7 +45,7 @@ COMBINATIONS = [(*pair, likelihood) for pair in PAIRS for likelihood in LIKELIHO
 
 
 def cover(candidates, strength):
-    """Return candidates, chosen greedily, in which any `strength` names that can meet do meet."""
+    """Choose candidates greedily, until any `strength` names that can meet do."""
 
     def meetings(candidate):
         return set(itertools.combinations(enumerate(candidate), strength))

@@ -26,8 +26,8 @@ posteriors = pytest.mark.parametrize("posterior", POSTERIORS)
 priors = pytest.mark.parametrize("prior", PRIORS)
 
 
-# What values are, as real coordinates u: {values: (u -> (z, log|dz/du|), z -> u)}. A Dirichlet's
-# density is one of all entries but the last.
+# What values are, as real coordinates u: {values: (axis of u, dimensions, u -> (z, log|dz/du|),
+# z -> u)}. A Dirichlet's density is one of all entries but the last.
 
 
 def _real(u):
@@ -52,11 +52,11 @@ def _two_layers(u):
 
 
 COORDINATES = {
-    "real": (2, _real, lambda z: z),
-    "positive": (2, _positive, np.log),
-    "unit": (2, _unit, special.logit),
-    "simplex": (1, _simplex, lambda z: special.logit(z[:, :1])),
-    "two layers": (3, _two_layers, lambda z: np.concatenate(z, -1)),
+    "real": (np.linspace(-12, 12, 161), 2, _real, lambda z: z),
+    "positive": (np.linspace(-30, 8, 161), 2, _positive, np.log),
+    "unit": (np.linspace(-14, 14, 161), 2, _unit, special.logit),
+    "simplex": (np.linspace(-30, 30, 2001), 1, _simplex, lambda z: special.logit(z[:, :1])),
+    "two layers": (np.linspace(-8, 8, 61), 3, _two_layers, lambda z: np.concatenate(z, -1)),
 }
 
 
@@ -65,12 +65,10 @@ def quadrature(values):
 
     A Riemann sum of a smooth density whose tails are inside the box converges exponentially.
     """
-    num_coordinates, from_real, _ = COORDINATES[values]
-    limit, points = {1: (30, 2001), 2: (12, 161), 3: (8, 61)}[num_coordinates]
-    axis = np.linspace(-limit, limit, points)
-    u = np.stack(np.meshgrid(*[axis] * num_coordinates), -1).reshape(-1, num_coordinates)
+    axis, num_dimensions, from_real, _ = COORDINATES[values]
+    u = np.stack(np.meshgrid(*[axis] * num_dimensions), -1).reshape(-1, num_dimensions)
     z, log_jacobian = from_real(u)
-    return z, log_jacobian + num_coordinates * np.log(axis[1] - axis[0]) + 0 * u[:, 0]
+    return z, log_jacobian + num_dimensions * np.log(axis[1] - axis[0]) + 0 * u[:, 0]
 
 
 def enumeration(values):
@@ -86,7 +84,7 @@ def statistics(values, z):
     if values not in COORDINATES:
         flat = np.reshape(z, (len(z), -1))
         return (flat[:, :, None] * flat[:, None, :]).reshape(len(z), -1)
-    u = COORDINATES[values][2](jax.tree.map(np.float64, z))
+    u = COORDINATES[values][3](jax.tree.map(np.float64, z))
     frequencies = np.random.default_rng(0).normal(size=(u.shape[1], 8))
     return np.concatenate([np.cos(u @ frequencies), np.sin(u @ frequencies)], -1)
 
@@ -133,32 +131,23 @@ def test_every_pair_normalizes(posterior, prior):
 # Transformations.
 
 
-def draws(distribution):
-    """Return a draw with its density, and what must equal either."""
+def draw(distribution):
+    """Return a draw, and two lists of what must be equal."""
     z, log_prob = distribution.sample_and_log_prob(KEY)
-    calls = distribution.log_prob(z), log_prob
     if type(distribution).sample_and_log_prob is Distribution.sample_and_log_prob:
-        return z, calls, (z, z)
-    return z, calls, (distribution.sample(KEY), z)
+        return z, [log_prob], [distribution.log_prob(z)]
+    return z, [log_prob, z], [distribution.log_prob(z), distribution.sample(KEY)]
 
 
-def answers(vae, params, x, y):
-    """Return what the methods of q(z|x), p(z) and p(x|z) give."""
-    q, p = vae.encode(params, x, y), vae.prior(params, y)
-    z, *from_q = draws(q)
-    likelihood = vae.decode(params, z, y)
-    return {
-        "equal": (from_q, draws(p)[1:]),
-        "densities": densities(vae, params, x, y, z),
-        "likelihood": (likelihood.log_prob(x), likelihood.mean),
-        "z": z,
-    }
+def draws(vae, params, x, y):
+    """Draw from q(z|x) and from p(z)."""
+    return draw(vae.encode(params, x, y)), draw(vae.prior(params, y))
 
 
 def densities(vae, params, x, y, z):
-    """Return what costs little without jit."""
-    q, p = vae.encode(params, x, y), vae.prior(params, y)
-    return q.log_prob(z), p.log_prob(z), vae.decode(params, z, y).log_prob(x)
+    """Return what a model's distributions say of x and z."""
+    q, p, likelihood = vae.encode(params, x, y), vae.prior(params, y), vae.decode(params, z, y)
+    return q.log_prob(z), p.log_prob(z), likelihood.log_prob(x), likelihood.mean
 
 
 def assert_close(a, b):
@@ -167,25 +156,20 @@ def assert_close(a, b):
 
 @pytest.mark.parametrize(("posterior", "prior"), PAIR_COVER)
 def test_transformations_change_nothing(posterior, prior):
-    """jit = eager, vmap = loop, and sample_and_log_prob is the two calls.
+    """jit and vmap = a plain loop, and sample_and_log_prob is the two calls.
 
     Mutants: a sum over the batch, a density of another draw than the one returned.
     """
     vae, params, data = make_model(posterior, prior)
-    function = functools.partial(answers, vae, params)
-    jitted = jax.jit(function)
-    loop = [jitted(data.x[i], data.y[i]) for i in range(3)]
-    together = jax.jit(jax.vmap(function))(data.x[:3], data.y[:3])
-    assert_close(together, jax.tree.map(lambda *leaves: np.stack(leaves), *loop))
-    for one, other in jax.tree.leaves(loop[0]["equal"], is_leaf=is_pair):
+    xs, ys = data.x[:3], data.y[:3]
+    from_q, from_p = jax.jit(jax.vmap(functools.partial(draws, vae, params)))(xs, ys)
+    for _, one, other in (from_q, from_p):
         assert_close(one, other)
-    eager = densities(vae, params, data.x[0], data.y[0], loop[0]["z"])
-    assert_close(eager, loop[0]["densities"])
-
-
-def is_pair(tree):
-    """Tell whether this is a pair of what must be equal."""
-    return isinstance(tree, tuple) and len(tree) == 2
+    function = functools.partial(densities, vae, params)
+    together = jax.jit(jax.vmap(function))(xs, ys, from_q[0])
+    for i in range(3):
+        example = xs[i], ys[i], jax.tree.map(lambda z, i=i: z[i], from_q[0])
+        assert_close(function(*example), tuple(each[i] for each in together))
 
 
 # Gradients.
