@@ -46,7 +46,7 @@ def make_run(
     train_steps = training.make_train_steps(step, batches, num_members, out_shardings)
 
     hparams = {"learning_rate": 1e-3, **bound.hparams}
-    some = datasets.Examples(data.train.x[:100] / np.float32(data.maximum))
+    some = datasets.Examples(data.train.x[:1000] / np.float32(data.maximum))
     init = functools.partial(training.init_members, hparams=hparams, vae=vae, objective=bound)
     init = jax.jit(functools.partial(init, optimizer=adam, examples=some))
     state = placed.put(init(jax.random.split(threefry.key(0), num_members)))

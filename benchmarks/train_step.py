@@ -2,8 +2,9 @@
 
 Sections (--only=mlp --only=...): `mlp` against peers and the bare matrix products; `iwae`, K = 50,
 against the products; `members`, many models at once against as many alone; `conv`, the dSprites
-pair; `growth`, a step against its size, with a picture by --figure=FILE. --json=FILE keeps the
-numbers; --reduced only shows that all runs.
+pair; `rows`, other posteriors and priors beside the diagonal Gaussian's; `growth`, a step against
+its size. --json=FILE keeps the numbers, --figure=FILE draws the growth; --reduced only shows that
+all runs.
 """
 
 import math
@@ -72,6 +73,26 @@ def compare_conv(rounds: int, reduced: bool) -> list:
     return [timing.report("dSprites pair, 64x64, batch 64", milliseconds, "vae_jax")]
 
 
+def compare_rows(rounds: int, reduced: bool) -> list:
+    """784-300-300-50, batch 100: other posteriors and priors beside the diagonal Gaussian's."""
+    hidden, count, batch_size = (8, 2, 2) if reduced else (300, 500, 100)
+    rows = {
+        "gaussian, standard_normal": {},
+        "full_gaussian posterior": {"posterior": "full_gaussian"},
+        "vampprior": {"prior": "vampprior", "num_components": count},
+        "inverse_autoregressive posterior": {"posterior": "inverse_autoregressive"},
+        "coupling prior": {"prior": "coupling"},
+        "two_layers": {"posterior": "two_layers", "prior": "two_layers"},
+    }
+    runs = {
+        name: ours.make_run(batch_size, (hidden, hidden), **options)
+        for name, options in rows.items()
+    }
+    milliseconds = timing.interleave(runs, 1 if reduced else 30, rounds)
+    title = "784-300-300-50, batch 100; vampprior of 500 components"
+    return [timing.report(title, milliseconds, "gaussian, standard_normal")]
+
+
 def measure_growth(rounds: int, reduced: bool) -> list:
     """A step against its batch, width, samples, models and devices."""
     return growth.measure_growth(rounds, reduced, flags.FLAGS.figure)
@@ -82,6 +103,7 @@ SECTIONS = {
     "iwae": compare_iwae,
     "members": compare_members,
     "conv": compare_conv,
+    "rows": compare_rows,
     "growth": measure_growth,
 }
 
