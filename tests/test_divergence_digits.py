@@ -70,13 +70,14 @@ def test_kl_keeps_its_digits_near_equality(family, scale):
 
 
 def test_full_gaussian_kl_of_ill_conditioned_factors():
-    """Oracle: L_p = r L_q gives 3 ((1/r^2 - 1) / 2 + log r), whatever L_q; r = 1 + 2^-10.
+    """Oracle: L_p = r L_q gives 3 ((1/r^2 - 1) / 2 + log r), whatever L_q; r = 1 + 11 / 4096.
 
     Mutant: L_p^-1 L_q itself, whose off-diagonal zeros are up to 2^16 roundings wide.
     """
-    factor = jnp.tril(jnp.ones((3, 3)), -1) + 2.0**-8 * jnp.eye(3)
-    q, p = (FullGaussian(jnp.zeros(3), r * factor) for r in (1.0, 1 + 2.0**-10))
-    log_ratio = np.log1p(2.0**-10)
+    excess = 11 / 4096  # r times these factors is exact in float32
+    factor = jnp.tril(jnp.full((3, 3), 1.3125), -1) + jnp.eye(3) / 256
+    q, p = (FullGaussian(jnp.zeros(3), r * factor) for r in (1.0, 1.0 + excess))
+    log_ratio = np.log1p(excess)
     expected = 3 * (0.5 * np.expm1(-2 * log_ratio) + log_ratio)
     np.testing.assert_allclose(kl_divergence(q, p), expected, 1e-2)
 
