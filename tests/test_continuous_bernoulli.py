@@ -114,13 +114,33 @@ def test_samples_are_differentiable():
         np.testing.assert_allclose(gradient, -by_tilt / density, 1e-3, atol=2e-5)
 
 
-def test_samples_are_finite_at_extremes():
-    """Mutant: the logarithm of an overflow, or of a zero."""
-    logits = jnp.array([-1e3, -88.0, 88.0, 1e3])
-    keys = jax.random.split(KEY, 2000)
+@pytest.mark.parametrize("end", [0, 1])
+def test_samples_are_finite_at_extremes(end, monkeypatch):
+    """The smallest and the largest uniform number, at logits of either sign.
 
-    def sample(logits, key):
-        return jnp.sum(ContinuousBernoulli(logits).sample(key))
+    Mutant: a uniform number of 0, at which the derivative by a logit of 1000 is infinite.
+    """
 
-    values, gradients = jax.jit(jax.vmap(jax.value_and_grad(sample), (None, 0)))(logits, keys)
-    assert np.all(np.isfinite(values)) and np.all(np.isfinite(gradients))
+    def uniform(key, shape, dtype, minval=0.0):
+        return jnp.full(shape, minval if end == 0 else np.nextafter(dtype.type(1), 0), dtype)
+
+    monkeypatch.setattr(jax.random, "uniform", uniform)
+
+    def sample(logits):
+        return ContinuousBernoulli(logits).sample(KEY)
+
+    logits = jnp.array([-1e3, -88.0, -1.0, 0.0, 1.0, 88.0, 1e3])
+    values, gradients = sample(logits), jax.grad(lambda logits: sample(logits).sum())(logits)
+    assert np.all((values >= 0) & (values <= 1)) and np.all(np.isfinite(gradients))
+
+
+def test_one_key_moves_its_sample_smoothly_with_the_logits():
+    """x increases with l, and never by more than max |dx/dl| = 1/8 of a step does.
+
+    Mutant: u for 1 - u beyond the series, a sample of the right distribution that jumps at its end.
+    """
+    logits = jnp.linspace(-40, 40, 4001)
+    sample = jax.jit(jax.vmap(lambda logit, key: ContinuousBernoulli(logit).sample(key), (0, None)))
+    for key in jax.random.split(KEY, 3):
+        steps = np.diff(sample(logits, key))
+        assert np.all((steps >= -1e-6) & (steps <= 0.02 / 8 + 1e-6))

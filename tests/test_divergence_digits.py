@@ -69,6 +69,19 @@ def test_kl_keeps_its_digits_near_equality(family, scale):
         np.testing.assert_allclose(kl_divergence(*pair), exact_kl(*pair), 1e-2)
 
 
+def test_full_gaussian_kl_of_ill_conditioned_factors():
+    """Oracle: L_p = r L_q gives 3 ((1/r^2 - 1) / 2 + log r), whatever L_q; r = 1 + 11 / 4096.
+
+    Mutant: L_p^-1 L_q itself, whose off-diagonal zeros are up to 2^16 roundings wide.
+    """
+    excess = 11 / 4096  # r times these factors is exact in float32
+    factor = jnp.tril(jnp.full((3, 3), 1.3125), -1) + jnp.eye(3) / 256
+    q, p = (FullGaussian(jnp.zeros(3), r * factor) for r in (1.0, 1.0 + excess))
+    log_ratio = np.log1p(excess)
+    expected = 3 * (0.5 * np.expm1(-2 * log_ratio) + log_ratio)
+    np.testing.assert_allclose(kl_divergence(q, p), expected, 1e-2)
+
+
 @pytest.mark.parametrize("family", [Gamma, Beta, Dirichlet], ids=lambda family: family.__name__)
 def test_kl_of_small_and_large_concentrations(family):
     """Oracle: the textbook's formula in float64, at concentrations from 1/30 to 500.
