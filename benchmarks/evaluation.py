@@ -13,7 +13,7 @@ from experiments.measurement import make_measure
 from experiments.runs import Evaluation
 from vae_jax import datasets, models, threefry
 
-_BATCH, _CHUNK = 100, 100  # the defaults of configs/default.py
+_BATCH, _CHUNK = 100, 20  # the defaults of configs/default.py
 
 
 def make_evaluation(num_samples: int) -> timing.Run:

@@ -1,21 +1,24 @@
 """This project's own training step, on made-up images, as the training program runs it."""
 
+import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from benchmarks import products
 from benchmarks.timing import Run
-from vae_jax import datasets, models, objectives, optimizers, threefry, training
+from vae_jax import datasets, models, objectives, optimizers, placement, threefry, training
 
 
+@functools.lru_cache(maxsize=2)
 def made_up_images(shape: tuple[int, ...], count: int = 20_000) -> np.ndarray:
     """Return uint8 images of which a fifth is ink, as in MNIST."""
-    count = min(count, 10**8 // math.prod(shape))
+    count = min(count, 2 * 10**7 // math.prod(shape))
     generator = np.random.default_rng(0)
-    ink = generator.random((count, *shape)) < 0.2
-    return (ink * generator.integers(1, 256, ink.shape)).astype(np.uint8)
+    ink, grey = generator.integers(0, 256, (2, count, *shape), np.uint8)
+    return np.where(ink < 51, np.maximum(grey, 1), np.uint8(0))
 
 
 def make_run(
@@ -27,19 +30,27 @@ def make_run(
     objective_options: dict[str, Any] | None = None,
     **vae_options: Any,
 ) -> Run:
-    """Make run(num_steps) of `num_members` models, binarized dynamically, by Adam."""
+    """Make run(num_steps) of `num_members` models, binarized dynamically, by Adam.
+
+    As the training program does, it uses all devices that divide the members or the batch.
+    """
     examples = datasets.Examples(made_up_images(shape))
     data = datasets.make_dataset("made up", examples, examples, examples, 255.0, "dynamic")
     vae = models.make_vae(shape, **{"latent_dim": 50, "hidden": hidden} | vae_options)
     bound = objectives.make_objective(objective, **objective_options or {})
     adam, batches = optimizers.make_optimizer("adam"), datasets.make_batches(data, batch_size)
-    keys = jax.random.split(threefry.key(0), num_members)
-    hparams = {"learning_rate": 1e-3, **bound.hparams}
-    means = datasets.expected_examples(data, data.train)
-    state = training.init_members(keys, hparams, vae, bound, adam, means)
+    placed = placement.plan_placement(jax.devices(), num_members, batch_size)
+    batches = placement.divide_batches(batches, placed)
     step = training.make_train_step(vae, bound, adam, batches)
-    train_steps = training.make_train_steps(step, batches, num_members)
-    source, done = jax.device_put(data.train), 0
+    out_shardings = (placed.state, placed.copied)
+    train_steps = training.make_train_steps(step, batches, num_members, out_shardings)
+
+    hparams = {"learning_rate": 1e-3, **bound.hparams}
+    some = datasets.Examples(data.train.x[:1000] / np.float32(data.maximum))
+    init = functools.partial(training.init_members, hparams=hparams, vae=vae, objective=bound)
+    init = jax.jit(functools.partial(init, optimizer=adam, examples=some))
+    state = placed.put(init(jax.random.split(threefry.key(0), num_members)))
+    source, done = jax.device_put(data.train, placed.copied), 0
 
     def run(num_steps):
         nonlocal state, done
@@ -48,3 +59,34 @@ def make_run(
         assert np.isfinite(jax.device_get(metrics["elbo"])).all()
 
     return run
+
+
+class Step(NamedTuple):
+    """The size of a training step of a 784-hidden-hidden-50 model."""
+
+    batch: int = 20
+    hidden: int = 200
+    samples: int = 1
+    """Samples of z an example."""
+    models: int = 1
+    devices: int = 1
+
+    @property
+    def layers(self) -> products.Layers:
+        """The layers of one model."""
+        return products.layers_of_vae(self.batch, self.hidden, self.samples)
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of the forward pass; the backward pass has twice as many."""
+        return self.models * sum(rows * inputs * outputs for rows, inputs, outputs in self.layers)
+
+    @functools.lru_cache(maxsize=16)  # noqa: B019 (sizes are few, and compiling each takes seconds)
+    def make_run(self) -> Run:
+        """Make run(num_steps) on the devices of this process, which should be `devices`."""
+        return make_run(
+            self.batch,
+            (self.hidden, self.hidden),
+            num_members=self.models,
+            objective_options={"num_samples": self.samples},
+        )

@@ -138,7 +138,7 @@ def numpyro_svi(batch_size: int, hidden: int) -> Run:
 
         return jax.lax.fori_loop(0, num_steps, step, state)
 
-    state = svi.init(jax.random.key(0), data[:batch_size] / 255)
+    state = jax.jit(svi.init)(jax.random.key(0), data[:batch_size] / 255)
     done = 0
 
     def run(num_steps):
@@ -170,7 +170,7 @@ def flax_example(batch_size: int, hidden: int) -> Run:
             return nn.Dense(784)(x), mean, log_scale
 
     model, adam = Model(), optax.adam(1e-3)
-    params = model.init(jax.random.key(0), data[:1] / 255, jax.random.key(0))
+    params = jax.jit(model.init)(jax.random.key(0), data[:1] / 255, jax.random.key(0))
     state = (params, adam.init(params))
 
     @jax.jit

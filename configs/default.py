@@ -82,7 +82,7 @@ def get_config() -> ml_collections.ConfigDict:
     evaluation.num_samples = 5000  # importance samples of -log p(x) after training
     evaluation.seed = 0  # of the evaluation's noise and binarization, not of the run
     evaluation.batch_size = 100  # examples at once; changes memory, not the numbers
-    evaluation.chunk_size = 100  # samples at once; changes memory, not the numbers
+    evaluation.chunk_size = 20  # samples at once; changes memory, not the numbers
     return config
 
 

@@ -48,8 +48,7 @@ def encode_examples(
 
     results = evaluation.map_examples(measure_and_describe, params, seen, how.batch_size, progress)
     del results["rate"], results["distortion"]
-    results["mean"] = results.pop("posterior_mean")
-    return results
+    return {name.removeprefix("posterior_"): each for name, each in results.items()}
 
 
 def make_describe(vae: Any, key: Any) -> Callable:

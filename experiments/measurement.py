@@ -59,7 +59,7 @@ def posterior_means(q: Any, key: Any, index: Any, num_samples: int = 100) -> dic
     if hasattr(q, "mean"):
         mean = q.mean
     else:
-        keys = evaluation.sample_keys(jax.random.fold_in(key, 1), index, 0, num_samples)
+        keys = evaluation.sample_keys(jax.random.fold_in(key, 1), index, jnp.int32(0), num_samples)
         samples = jax.vmap(q.sample)(keys)
         mean = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), samples)
     if not isinstance(mean, tuple):

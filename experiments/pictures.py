@@ -146,7 +146,7 @@ def _classes(run, params, key, decode, num_classes, title, columns=12):
 
 def _completions(run, params, key, decode, test, title, most_rows=10, columns=8):
     some = _take(test, np.arange(min(most_rows, len(test.y))))
-    given = images_of(np.where(run.dataset.given > 0, some.y, np.nan))
+    given = images_of(np.where(run.dataset.given > 0, some.y, 0.5))
     rows = [_whole(run, some), given]
     for each in jax.random.split(key, columns):
         rows.append(decode(_draw(run, params, each, some.y, len(some.y)), some.y))

@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 import json
 from pathlib import Path
 import struct
+import sys
 import time
 from typing import Any
+from unittest import mock
 
-from experiments.events import record
-
-# Writers such as tensorboardX's have a thread and a queue: what these still hold is lost at a kill,
-# and a full disk shows as a traceback of the thread. Here an event is in the file when the function
-# returns, as a line is in metrics.jsonl.
-
-_SESSION_START, _DT_STRING = 1, 7  # of TensorFlow's SessionLog and DataType
+# tensorboardX (0.1 s) brings the formats; it is imported where an event is made, so that programs
+# that make none do not pay. Its SummaryWriter is not used: what its thread and queue still hold is
+# lost at a kill, and a full disk shows as a traceback of the thread. Here an event is in the file
+# when the function returns, as a line is in metrics.jsonl.
 
 
 def start(workdir: Path, members: Sequence[str]) -> None:
@@ -27,7 +26,7 @@ def start(workdir: Path, members: Sequence[str]) -> None:
       members: their names, which become part of the tags where there are several.
     """
     # Made anew from metrics.jsonl, which is exact, the file has each point once, whatever ended the
-    # run before. A second file that begins by a purge_step would leave it to the
+    # run before. A second file that begins by tensorboardX's purge_step would leave it to the
     # reader to drop points, and have the pictures of a finished run twice. It costs the points of
     # before their time of day.
     folder = workdir / "tensorboard"
@@ -38,11 +37,11 @@ def start(workdir: Path, members: Sequence[str]) -> None:
     events = [
         {"file_version": "brain.Event:2"},
         # It tells a TensorBoard that has read the old file to forget what is going to come again.
-        {"session_log": {"status": _SESSION_START}},
+        {"session_log": {"status": "START"}},
         {"summary": config_summary((workdir / "config.json").read_text())},
         *(metrics_event(json.loads(line), members) for line in lines),
     ]
-    path.write_bytes(b"".join(record(_now(event)) for event in events))
+    path.write_bytes(b"".join(map(record, events)))
     for each in old:
         each.write_bytes(b"")  # deleted, it would stall a TensorBoard that is reading it
 
@@ -88,16 +87,24 @@ def scalars(line: Mapping[str, Any], members: Sequence[str]) -> dict[str, float]
 def config_summary(config: str) -> dict[str, Any]:
     """Return the summary that shows config.json as text; Markdown leaves indented lines alone."""
     text = "\n".join(f"    {line}" for line in config.splitlines())
-    tensor = {"dtype": _DT_STRING, "string_val": [text.encode()], "tensor_shape": {}}
+    tensor = {"dtype": "DT_STRING", "string_val": [text.encode()], "tensor_shape": {}}
     metadata = {"plugin_data": {"plugin_name": "text"}}
     return {"value": [{"tag": "config/text_summary", "metadata": metadata, "tensor": tensor}]}
+
+
+def record(event: Mapping[str, Any]) -> bytes:
+    """Return an event, as of now, as it stands in the file: length, content, checksum of each."""
+    # The package imports torch where that is installed: a second and 200 MB for nothing.
+    with mock.patch.dict(sys.modules, {"torch": None}):
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.record_writer import masked_crc32c
+
+    content = Event(wall_time=time.time(), **event).SerializeToString()
+    parts = struct.pack("<Q", len(content)), content
+    return b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in parts)
 
 
 def _append(workdir, event):
     path = max((workdir / "tensorboard").iterdir())
     with path.open("ab") as file:
-        file.write(record(_now(event)))
-
-
-def _now(event):
-    return {"wall_time": time.time()} | event
+        file.write(record(event))

@@ -77,6 +77,14 @@ def project_key(seed=0):
     return threefry.key(seed)
 
 
+def moments(d):
+    """Return the mean and covariance of a Gaussian or a FullGaussian in float64."""
+    if isinstance(d, Gaussian):
+        return np.float64(d.mean), np.diag(np.exp(2 * np.float64(d.log_scale)))
+    factor = np.float64(d.scale_tril)
+    return np.float64(d.mean), factor @ factor.T
+
+
 def assert_samples_have_cdf(samples, cdf):
     """Check independent numbers by Kolmogorov and Smirnov's test, rejecting at p < 1e-4."""
     assert stats.kstest(np.asarray(samples, np.float64), cdf).pvalue > 1e-4

@@ -29,7 +29,7 @@ COMMANDS = {
     "data": (["--config.data.name=mnits"], "did you mean 'mnist'"),
     "optimizer": (["--config.optimizer.name=adm"], "did you mean 'adam'"),
     "schedule": (["--config.optimizer.schedule=cosin"], "did you mean 'cosine'"),
-    "network": (["--config.vae.network=cnn"], "known: conv, mlp"),
+    "network": (["--config.vae.network=cnn"], "known: conv, gated_mlp, mlp, resnet"),
     "activation": (["--config.vae.activation=tnah"], "did you mean 'tanh'"),
     "likelihood": (["--config.vae.likelihood=gaussian"], "use vae.likelihood=bernoulli"),
     "no samples": (["--config.objective.num_samples=0"], "objective.num_samples must be >= 1"),
@@ -62,7 +62,7 @@ COMMANDS = {
     "one example": (["--config.data.name=npz", "--config.data.path=DIR/one.npz"], "at least 3"),
     "grey bernoulli": (
         ["--config.data.name=npz", "--config.data.path=DIR/real.npz"],
-        "data.binarization=dynamic (or static), or use vae.likelihood=gaussian",
+        "data.binarization=dynamic (or static); or use vae.likelihood=continuous_bernoulli or g",
     ),
     "unwritable": (["--workdir=DIR/text.npz/run"], "text.npz"),
 }  # fmt: skip

@@ -339,24 +339,25 @@ def test_chain_differentiates_the_second_layer_by_the_first_sample():
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Exponential(Factorized):
-    """x > 0 with density theta^2 x exp(-theta x): log 0 = -inf outside its support."""
+class UnitGamma(Factorized):
+    """x > 0 with density x^(a - 1) exp(-x) / Gamma(a): at 0 its derivative by a is -inf."""
 
-    theta: Any
+    concentration: Any
 
     @property
     def mean(self):
-        return 2 / self.theta
+        return self.concentration
 
     def log_prob_per_dimension(self, value):
-        return 2 * jnp.log(self.theta) + jnp.log(value) - self.theta * value
+        a = self.concentration
+        return (a - 1) * jnp.log(value) - value - jax.scipy.special.gammaln(a)
 
 
 BASES = {
     "gaussian": gaussians(MEANS, LOG_SCALES),
     "one scale": Gaussian(jnp.asarray(MEANS), jnp.array(0.3)),
     "bernoulli": Bernoulli(jnp.asarray(MEANS)),
-    "positive": Exponential(jnp.exp(jnp.asarray(MEANS))),
+    "positive": UnitGamma(jnp.exp(jnp.asarray(MEANS))),
 }
 NUMBERS = np.float32([[0.3, -1.2], [0.8, 2.1], [-0.5, 0.1]])
 VALUES = {

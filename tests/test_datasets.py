@@ -22,10 +22,17 @@ def npz(tmp_path):
     return write_npz(tmp_path / "own.npz", x=x, y=np.arange(50))
 
 
+def fields_of(data):
+    """Return (name, Values) of each field, or of the one array under None."""
+    single = isinstance(data.values, datasets.Values)
+    return [(None, data.values)] if single else list(data.values.items())
+
+
 def test_every_row_is_sound(tfds_dir, npz):
     """One conformance test over the table: disjoint splits, true statements about the values."""
     options = {
         "digits": {},
+        "digit_halves": {},
         "mnist": {"data_dir": tfds_dir},
         "binarized_mnist": {"data_dir": tfds_dir},
         "npz": {"path": npz},
@@ -33,16 +40,19 @@ def test_every_row_is_sound(tfds_dir, npz):
     assert options.keys() == datasets.DATASETS.keys()
     for name, given in options.items():
         data = datasets.load_dataset(name, **given)
-        for part in (data.train, data.validation, data.test):
-            assert part.x.shape[1:] == data.shape
-            assert part.y is None or len(part.y) == len(part.x)
-            scaled = np.asarray(part.x[:500], np.float64) / data.maximum
-            low, high = data.value_range
-            assert low <= scaled.min() and scaled.max() <= high
-        assert data.binarization in datasets.BINARIZATIONS
-        drawn = datasets.to_model_values(data, jax.random.key(0), data.test.x[:20])
-        bits = set(np.unique(drawn)) <= {0.0, 1.0}
-        assert bits == (data.likelihoods == ("bernoulli",))
+        seen = datasets.to_model_examples(data, jax.random.key(0), data.test)
+        for field, values in fields_of(data):
+            for part in (data.train, data.validation, data.test):
+                x = part.x if field is None else part.x[field]
+                assert x.shape[1:] == values.shape and len(x) == datasets.num_examples(part)
+                assert part.y is None or len(part.y) == len(x)
+                scaled = np.asarray(x[:500], np.float64) / values.maximum
+                low, high = values.value_range
+                assert low <= scaled.min() and scaled.max() <= high
+            assert values.binarization in datasets.BINARIZATIONS
+            drawn = seen.x if field is None else seen.x[field]
+            bits = set(np.unique(drawn[:20])) <= {0.0, 1.0}
+            assert bits == (values.kinds == ("bits",))
 
 
 def test_mnist_is_the_set_of_burda(tfds_dir):
@@ -135,20 +145,23 @@ def test_static_bits_are_drawn_once_and_dynamic_ones_anew():
     again = datasets.load_digits(binarization="static")
     np.testing.assert_array_equal(static.test.x, again.test.x)
     dynamic = datasets.load_digits()
-    draws = [datasets.to_model_values(dynamic, jax.random.key(i), dynamic.test.x) for i in (0, 1)]
+    draws = [
+        datasets.to_model_values(dynamic.values, jax.random.key(i), dynamic.test.x) for i in (0, 1)
+    ]
     assert not np.array_equal(*draws)
 
 
 def test_npz_of_own_data(tmp_path, npz):
     data = datasets.load_dataset("npz", path=npz)
-    assert data.shape == (3, 2) and data.maximum == 255.0 and data.likelihoods == ("gaussian",)
+    assert data.shape == (3, 2) and data.maximum == 255.0
+    assert data.values.kinds == ("real", "unit", "levels") and data.values.num_levels == 256
     assert sorted(np.concatenate([data.train.y, data.validation.y, data.test.y])) == list(range(50))
     real = write_npz(tmp_path / "real.npz", x=np.linspace(-5, 5, 60).reshape(20, 3))
     data = datasets.load_dataset("npz", path=real)
     assert data.train.x.dtype == np.float32 and data.maximum == 1.0 and data.train.y is None
     assert len(data.train.x) == 16
     zeros_and_ones = write_npz(tmp_path / "bits.npz", x=np.eye(10, dtype=np.uint8))
-    assert datasets.load_dataset("npz", path=zeros_and_ones).likelihoods == ("bernoulli",)
+    assert datasets.load_dataset("npz", path=zeros_and_ones).values.kinds == ("bits",)
 
 
 BAD_FILES = {
@@ -205,15 +218,6 @@ def test_binarizing_what_is_no_probability_is_refused(tmp_path):
 def test_batch_sizes_out_of_range_are_refused(batch_size):
     with pytest.raises(ValueError, match=rf"1 \.\. 1258.*got {batch_size}"):
         datasets.make_batches(datasets.load_digits(), batch_size)
-
-
-def test_bernoulli_on_grey_values_names_both_remedies():
-    grey = datasets.load_digits(binarization="none")
-    with pytest.raises(ValueError, match=r"data\.binarization=dynamic.*vae\.likelihood=gaussian"):
-        datasets.check_likelihood(grey, "bernoulli")
-    datasets.check_likelihood(grey, "gaussian")
-    with pytest.raises(ValueError, match="likelihood=bernoulli"):
-        datasets.check_likelihood(datasets.load_digits(), "gaussian")
 
 
 def test_fingerprint_tells_data_apart():

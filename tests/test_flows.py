@@ -18,8 +18,7 @@ CASES = {
     "coupling of 2": (make_coupling, 2, 2, None),
     "coupling of 5": (make_coupling, 5, 3, CONTEXT),
     "autoregressive of 1": (make_inverse_autoregressive, 1, 2, CONTEXT),
-    "autoregressive of 2": (make_inverse_autoregressive, 2, 3, None),
-    "autoregressive of 5": (make_inverse_autoregressive, 5, 2, CONTEXT),
+    "autoregressive of 4": (make_inverse_autoregressive, 4, 3, CONTEXT),
 }
 every_case = pytest.mark.parametrize("name", CASES)
 every_maker = pytest.mark.parametrize("make", [make_coupling, make_inverse_autoregressive])
@@ -27,14 +26,20 @@ every_maker = pytest.mark.parametrize("make", [make_coupling, make_inverse_autor
 
 def random_params(network, scale=0.4):
     """Return parameters far from the identity."""
-    flat, unflatten = flatten_util.ravel_pytree(network.init(KEY))
-    return unflatten(flat + scale * jax.random.normal(jax.random.key(1), flat.shape))
+
+    @jax.jit
+    def draw(key):
+        flat, unflatten = flatten_util.ravel_pytree(network.init(key))
+        return unflatten(flat + scale * jax.random.normal(jax.random.key(1), flat.shape))
+
+    return draw(KEY)
 
 
+@functools.cache
 def make_case(name):
     """Return (network, random parameters, base, context)."""
     make, num_dimensions, num_layers, context = CASES[name]
-    network = make(num_dimensions, (8, 7), num_layers, 0 if context is None else len(context))
+    network = make(num_dimensions, (8,), num_layers, 0 if context is None else len(context))
     means = jnp.linspace(-0.5, 1.0, num_dimensions)
     return network, random_params(network), Gaussian(means, 0.3 * means), context
 
@@ -130,13 +135,15 @@ def test_autoregressive_network_sees_earlier_dimensions_only(hidden):
     Mutants: a mask with <= for < in its last layer or < in its first, no mask, context masked.
     """
     network = AutoregressiveNetwork(5, hidden, jnp.tanh)
-    params = jax.tree.map(
-        lambda leaf: leaf + jax.random.normal(KEY, leaf.shape),
-        network.init(KEY, jnp.zeros(5), CONTEXT),
-    )
-    jacobian = jax.jit(jax.jacfwd(network.apply, argnums=(1, 2)))
-    by_z, by_context = jacobian(params, jnp.linspace(-1, 1, 5), CONTEXT)
-    for part in jnp.split(by_z, 2):
+
+    @jax.jit
+    def jacobians(z, context):
+        params = network.init(KEY, z, context)
+        params = jax.tree.map(lambda leaf: leaf + jax.random.normal(KEY, leaf.shape), params)
+        return jax.jacfwd(network.apply, argnums=(1, 2))(params, z, context)
+
+    by_z, by_context = jacobians(np.linspace(-1, 1, 5, dtype=np.float32), CONTEXT)
+    for part in np.split(by_z, 2):
         np.testing.assert_array_equal(part, np.tril(part, -1))
         assert np.count_nonzero(part) == 10 or min(hidden, default=5) < 5
         assert np.count_nonzero(part) > 0
@@ -146,7 +153,7 @@ def test_autoregressive_network_sees_earlier_dimensions_only(hidden):
 def forward_jacobian(make, num_layers):
     network = make(5, (9,), num_layers)
     flow = network.apply(random_params(network), standard_normal(5))
-    return jax.jit(jax.jacfwd(lambda z: flow.forward(z)[0]))(jnp.linspace(-1, 1, 5))
+    return np.asarray(jax.jit(jax.jacfwd(lambda z: flow.forward(z)[0]))(jnp.ones(5)))
 
 
 def test_every_dimension_is_mapped_and_maps():
@@ -179,7 +186,7 @@ def test_context_moves_every_dimension(name):
 def test_new_flow_is_near_the_identity_and_trains_in_every_parameter(make):
     """Mutants: a last layer of zeros, behind which no gradient arrives; one of ordinary size."""
     network = make(4, (16, 16), 3, len(CONTEXT))
-    params, zs = network.init(KEY), jax.random.normal(KEY, (10, 4))
+    params, zs = jax.jit(network.init)(KEY), jax.random.normal(KEY, (10, 4))
 
     def loss(params):
         flow = network.apply(params, standard_normal(4), CONTEXT)
@@ -224,7 +231,7 @@ def test_scales_are_bounded(make):
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradients))
 
 
-@pytest.mark.parametrize("name", ["coupling of 5", "autoregressive of 5"])
+@pytest.mark.parametrize("name", ["coupling of 5", "autoregressive of 4"])
 def test_jit_changes_nothing_and_vmap_is_a_loop(name):
     """Mutants: a sum over the batch; reversal of the batch for that of the dimensions."""
     network, params, base, context = make_case(name)
@@ -234,13 +241,13 @@ def test_jit_changes_nothing_and_vmap_is_a_loop(name):
     def everything(params, context, key):
         flow = network.apply(params, base, context)
         value, log_prob = flow.sample_and_log_prob(key)
-        return value, log_prob, flow.sample(key), flow.log_prob(value)
+        return value, log_prob, flow.log_prob(value)
 
     def stack(*leaves):
         return jnp.stack(leaves)
 
     mapped = jax.jit(jax.vmap(everything))(*jax.tree.map(stack, *members))
-    looped = jax.tree.map(stack, *(everything(*member) for member in members))
+    looped = jax.tree.map(stack, everything(*members[0]), jax.jit(everything)(*members[1]))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-4, atol=1e-5), mapped, looped)
 
 
@@ -266,7 +273,6 @@ def test_unknown_activation_and_other_contexts_are_refused(make):
     with pytest.raises(ValueError, match=r"flow.activation='than' is unknown .*tanh"):
         make(3, (8,), 2, activation="than")
     network = make(3, (8,), 2, context_dim=2)
-    params = network.init(KEY)
     for context in (None, CONTEXT, CONTEXT[None, :2]):
         with pytest.raises(ValueError, match=r"shape is .* expected \(2,\)"):
-            network.apply(params, standard_normal(3), context)
+            network.apply({}, standard_normal(3), context)

@@ -110,7 +110,7 @@ def test_moving_average_of_parameters(dataset):
 def test_initial_bias_decodes_to_the_data_mean(dataset):
     """Bias: with a zero decoder weight, p(x|z) has the training mean, clipped."""
     state, _ = make_run(dataset)
-    bias = state.params["vae"]["output_bias"][0]
+    bias = state.params["vae"]["likelihood"]["output_bias"][0]
     mean = dataset.train.x.mean(0) / 16
     np.testing.assert_allclose(jax.nn.sigmoid(bias), np.clip(mean, 0.001, 0.999), atol=1e-5)
 

@@ -109,7 +109,7 @@ def make_coupling(
     """Make a flow of affine couplings: half of the dimensions is kept and maps the other half.
 
     Section 3.2 of Dinh et al. (2017). Both directions cost one pass. The half that is kept moves on
-    by its length from layer to layer, so that of an odd number, too, each dimension is kept by some.
+    by its length from layer to layer, so that some layer maps each dimension of an odd number, too.
 
     Args:
       num_dimensions: of the vector, at least two.

@@ -197,22 +197,24 @@ def join_parts(parts: Parts, compute: Any, storage: Any, masked: bool) -> VAE:
         by_field = {_ONLY: filled} if parts.is_plain else filled
         x = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:]), xs)
         z, keys = decoder_input(q.latent), jax.random.split(key_decoder, len(decoders))
+        decoder = {
+            name: decoders[name].init(k, z, parts.context)["params"]
+            for name, k in zip(decoders, keys, strict=True)
+        }
+        likelihood = {
+            name: each.init(jnp.asarray(by_field[name])) for name, each in parts.fields.items()
+        }
         params = {
             "encoder": parts.encoder.init(key_encoder, x, parts.context)["params"],
-            "decoder": {
-                name: decoders[name].init(k, z, parts.context)["params"]
-                for name, k in zip(decoders, keys, strict=True)
-            },
-            "likelihood": {
-                name: each.init(jnp.asarray(by_field[name])) for name, each in parts.fields.items()
-            },
+            "decoder": decoder[_ONLY] if parts.is_plain else decoder,
+            "likelihood": likelihood[_ONLY] if parts.is_plain else likelihood,
             "posterior": q.init(key_q),
             "prior": p.init(key_p, xs, parts.context),
         }
         return jax.tree.map(lambda leaf: leaf.astype(storage), params)
 
     def apply(module, params, *inputs):
-        params, inputs = jax.tree.map(lambda leaf: leaf.astype(compute), (params, inputs))
+        params, inputs = jax.tree.map(lambda leaf: jnp.asarray(leaf, compute), (params, inputs))
         return module.apply({"params": params}, *inputs).astype(storage)
 
     def encode_seen(params, x, y):
@@ -223,10 +225,11 @@ def join_parts(parts: Parts, compute: Any, storage: Any, masked: bool) -> VAE:
         return encode_seen(params, _seen(x), y)
 
     def decode_field(params, name, z, y):
-        outputs = apply(
-            decoders[name], params["decoder"][name], decoder_input(z), parts.featurize(y)
-        )
-        return parts.fields[name].decode(params["likelihood"][name], outputs)
+        decoder, likelihood = params["decoder"], params["likelihood"]
+        if not parts.is_plain:
+            decoder, likelihood = decoder[name], likelihood[name]
+        outputs = apply(decoders[name], decoder, decoder_input(z), parts.featurize(y))
+        return parts.fields[name].decode(likelihood, outputs)
 
     def decode(params, z, y=None):
         if not parts.is_plain:

@@ -90,7 +90,7 @@ def _make_vampprior(options):
 
     def init(key, xs, context):
         chosen = jax.random.permutation(key, len(jax.tree.leaves(xs)[0]))[:count]
-        return {"pseudo_inputs": jax.tree.map(lambda leaf: leaf[chosen], xs)}
+        return {"pseudo_inputs": jax.tree.map(lambda leaf: jnp.take(leaf, chosen, axis=0), xs)}
 
     def make(own, context, encode):
         us = own["pseudo_inputs"]

@@ -219,7 +219,7 @@ def _freeze_failed(before, after, parameters_term):
     now = Failure(after.step - 1, jnp.int32(parameters_term))
     failure = jax.tree.map(lambda new, old: jnp.where(broken, new, old), now, after.failure)
     good = failure.step < 0
-    # A condition chooses among whole parameters: `where` of each would be many programs to compile.
+    # `where` of each parameter would take as many small programs, each to be compiled.
     params, opt_state, ema = jax.lax.cond(
         good,
         lambda: (after.params, after.opt_state, after.ema),

@@ -10,6 +10,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Float, Key
 
 from vae_jax.distributions.base import Distribution, Factorized
+from vae_jax.distributions.bits import log_prob_of_bits
 from vae_jax.distributions.relaxed import (
     Temperature,
     binary_concrete_log_prob,
@@ -44,6 +45,11 @@ class Bernoulli(Factorized):
         With p = sigmoid(l) this is x l - softplus(l), which neither overflows nor takes log(0).
         """
         return value * self.logits - jax.nn.softplus(self.logits)
+
+    def log_prob(self, value: Float[Array, "*event"]) -> Float[Array, ""]:
+        """Return the sum of `log_prob_per_dimension`, in nats."""
+        value, logits = jnp.broadcast_arrays(value, self.logits)
+        return log_prob_of_bits(jnp.ravel(value).astype(logits.dtype), jnp.ravel(logits))
 
     def sample_relaxed_logit(
         self, key: Key[Array, ""], temperature: Temperature
@@ -193,12 +199,13 @@ class DiscretizedLogistic(Factorized):
         With u and l the bin's standardized ends, sigmoid(u) - sigmoid(l) is the product
         sigmoid(u) sigmoid(-l) (1 - exp(l - u)), whose logarithms stay finite however far x is.
         """
-        last, inverse_scale = self.num_levels - 1, jnp.exp(-self.log_scale)
-        # Counted in halves of a bin, an end that two bins share is one float for both.
-        level = jnp.round(value * last)
-        below_upper = jax.nn.log_sigmoid(((level + 0.5) / last - self.mean) * inverse_scale)
-        above_lower = jax.nn.log_sigmoid((self.mean - (level - 0.5) / last) * inverse_scale)
-        inside = below_upper + above_lower + _log1mexp(inverse_scale / last)
+        last = self.num_levels - 1
+        # In units of a bin, an end that two bins share is the same float for both.
+        level, mean = jnp.round(value * last), self.mean * last
+        inverse_scale = jnp.exp(-self.log_scale) / last
+        below_upper = jax.nn.log_sigmoid((level + 0.5 - mean) * inverse_scale)
+        above_lower = -jax.nn.softplus((level - 0.5 - mean) * inverse_scale)
+        inside = below_upper + above_lower + _log1mexp(inverse_scale)
         return jnp.where(level <= 0, below_upper, jnp.where(level >= last, above_lower, inside))
 
 

@@ -99,10 +99,9 @@ def _full_full_kl(q: FullGaussian, p: FullGaussian) -> Float[Array, ""]:
 
 
 def _diagonal_full_kl(q: Gaussian, p: FullGaussian) -> Float[Array, ""]:
-    q_scale = jnp.broadcast_to(q.scale, jnp.shape(p.mean))
     log_ratio = q.log_scale - jnp.log(jnp.diagonal(p.scale_tril))
-    excess = jnp.diag(q_scale) - jnp.tril(p.scale_tril)
-    whitened = solve_triangular(p.scale_tril, excess, lower=True)
+    q_factor = jnp.diag(jnp.broadcast_to(q.scale, jnp.shape(p.mean)))
+    whitened = solve_triangular(p.scale_tril, q_factor, lower=True)
     shift = solve_triangular(p.scale_tril, q.mean - p.mean, lower=True)
     return _whitened_kl(shift, log_ratio, whitened)
 

@@ -38,7 +38,8 @@ def concrete_log_prob(
 
     log((K-1)!) + (K-1) log T + sum_k (l_k - T y_k) - K logsumexp_k (l_k - T y_k), summed over the
     event's variables: the ExpConcrete distribution of Maddison et al. (2017). It is a density of
-    any K - 1 of the K logarithms y, which have sum_k exp(y_k) = 1.
+    the K - 1 log-ratios y_k - y_K, whichever class is K, as the binary one is of the logit; that of
+    K - 1 entries of the point exp(y) of the simplex has -sum_k y_k more.
     """
     num_classes = log_value.shape[-1]
     scores = jax.nn.log_softmax(logits - temperature * log_value)

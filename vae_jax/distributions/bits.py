@@ -1,0 +1,32 @@
+"""The log-probability of many bits, which takes one logarithm for eight of them."""
+
+import math
+
+import jax
+from jax import Array, lax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+
+@jax.custom_jvp
+def log_prob_of_bits(bits: Float[Array, "n"], logits: Float[Array, "n"]) -> Float[Array, ""]:
+    """Return the sum of x l - softplus(l) over bits x with logits l, in nats.
+
+    softplus(l) = max(l, 0) + log(1 + y) with y = exp(-|l|) in 0 .. 1. The logarithms of eight bits
+    are that of one product, 1 + m, which (1 + a)(1 + b) = 1 + (a + b + a b) builds from the y, so
+    that none of their digits is lost. Beside the logarithms saved, XLA's CPU backend computes this
+    reduction from the logits as they come, where it writes those of a sum to memory first.
+    """
+    y = jnp.exp(-jnp.abs(logits)).reshape(math.gcd(logits.size, 8), -1)
+    m = lax.reduce(y, jnp.zeros((), y.dtype), lambda a, b: a + b + a * b, (0,))
+    return jnp.sum(bits * logits - jnp.maximum(logits, 0)) - jnp.sum(jnp.log1p(m))
+
+
+@log_prob_of_bits.defjvp
+def _log_prob_of_bits_jvp(primals, tangents):
+    # Where a gradient is asked for, the plain form shares its exponentials with it.
+    return jax.jvp(_plain_log_prob_of_bits, primals, tangents)
+
+
+def _plain_log_prob_of_bits(bits, logits):
+    return jnp.sum(bits * logits - jax.nn.softplus(logits))
