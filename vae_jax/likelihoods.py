@@ -96,9 +96,14 @@ def _log_scales(outputs, options):
     return jnp.log(options.floor + jax.nn.softplus(outputs))
 
 
-def _with_scale(means, scale):
-    unbounded = math.log(math.expm1(scale)) if scale < 20 else scale
-    return jnp.stack([means, jnp.full_like(means, unbounded)], axis=-1)
+def _unbounded_scale(options):
+    # The inverse of `_log_scales`; a start at the floor or below it is one just above.
+    above = max(options.scale - options.floor, 0.1 * options.floor)
+    return math.log(math.expm1(above)) if above < 20 else above
+
+
+def _with_scale(means, options):
+    return jnp.stack([means, jnp.full_like(means, _unbounded_scale(options))], axis=-1)
 
 
 def _learned_scale(outputs, own, options):
@@ -110,11 +115,11 @@ def _gaussian_outputs(xs, options):
 
 
 def _scale_of_outputs(options):
-    return {"scale": jnp.float32(_with_scale(jnp.zeros(()), options.scale)[1])}
+    return {"scale": jnp.float32(_unbounded_scale(options))}
 
 
 def _optimal_scale(outputs, own, options):
-    # The gradient is per value, which `optimizers.track_optimal_scale` asks for.
+    # The gradient is per value, which `optimizers.set_optimal_scales` asks for.
     log_scale = own["optimal_log_scale"]
     scaled = log_scale / outputs.size
     return Gaussian(outputs, scaled + jax.lax.stop_gradient(log_scale - scaled))
@@ -127,8 +132,8 @@ def _logistic(outputs, own, options):
 
 
 def _level_frequencies(xs, options):
-    levels = jnp.arange(options.num_levels) / (options.num_levels - 1)
-    count = jax.lax.map(lambda level: jnp.sum(jnp.abs(xs - level) < 1e-4, axis=0), levels)
+    scaled, levels = xs * (options.num_levels - 1), jnp.arange(options.num_levels)
+    count = jax.lax.map(lambda level: jnp.sum(jnp.abs(scaled - level) < 0.1, axis=0), levels)
     return jnp.moveaxis(jnp.log((count + 1) / (len(xs) + options.num_levels)), 0, -1)
 
 
@@ -170,13 +175,13 @@ LIKELIHOODS = {
         lambda outputs, own, options: Gaussian(
             outputs[..., 0], _log_scales(outputs[..., 1], options)
         ),
-        lambda xs, options: _with_scale(_mean(xs), options.scale),
+        lambda xs, options: _with_scale(_mean(xs), options),
         num_outputs=_two,
     ),
     "discretized_logistic": Likelihood(
         "levels",
         _logistic,
-        lambda xs, options: _with_scale(_mean(xs), options.scale),
+        lambda xs, options: _with_scale(_mean(xs), options),
         num_outputs=_two,
     ),
     "categorical": Likelihood(

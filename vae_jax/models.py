@@ -10,7 +10,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Key
 
-from vae_jax.distributions import Distribution, Masked, Observed, Product
+from vae_jax.distributions import Distribution, Masked, Observed, Product, spread
 from vae_jax.likelihoods import LIKELIHOODS, Likelihood, LikelihoodOptions
 from vae_jax.networks import (
     ACTIVATIONS,
@@ -253,16 +253,17 @@ def _look_up_precision(precision):
 
 def _seen(x):
     """Return x as the encoder sees it: missing entries are zeros."""
-    return jnp.where(x.mask > 0, x.values, 0) if isinstance(x, Masked) else x
+    return jnp.where(spread(x.mask, x.values), x.values, 0) if isinstance(x, Masked) else x
 
 
 def _filled(xs):
     """Return examples whose missing entries are the means of what was observed there."""
     if not isinstance(xs, Masked):
         return xs
-    count = jnp.maximum(jnp.sum(xs.mask, axis=0), 1)
+    mask = spread(xs.mask, xs.values)
+    count = jnp.maximum(jnp.sum(mask, axis=0), 1)
     mean = jnp.sum(_seen(xs), axis=0) / count
-    return jnp.where(xs.mask > 0, xs.values, mean)
+    return jnp.where(mask, xs.values, mean)
 
 
 def _latent_options(options, latent_dim, layers):

@@ -193,14 +193,19 @@ def make_iwae(num_samples: int = 5) -> Objective:
 
 
 class Temperature(NamedTuple):
-    """max(minimum, start exp(-decay step)), a function of the global step: Jang et al. (2017)."""
+    """max(minimum, start exp(-decay step)), a function of the global step: Jang et al. (2017).
+
+    A start below the minimum stays.
+    """
 
     minimum: float
     decay: float
 
     def __call__(self, start: Any, step: Any) -> Any:
         """Return the temperature at `step`."""
-        return jnp.maximum(self.minimum, start * jnp.exp(-self.decay * step))
+        # The start is traced, and members of a sweep may differ in it.
+        minimum = jnp.minimum(self.minimum, start)
+        return jnp.maximum(minimum, start * jnp.exp(-self.decay * step))
 
 
 def relaxed_terms(
@@ -280,7 +285,7 @@ def make_concrete(
         raise ValueError(f"objective.beta must be >= 0 and finite, got {beta}")
     sampled_kl = look_up({"discrete": False, "concrete": True}, kl, "objective.kl")
     _check_num_samples(num_samples)
-    cool = Temperature(min(min_temperature, temperature), temperature_decay)
+    cool = Temperature(min_temperature, temperature_decay)
 
     def loss(key, vae, params, hparams, batch, step):
         temperatures = cool(hparams["temperature"], step), hparams["prior_temperature"]

@@ -5,7 +5,7 @@ event axes and includes every constant.
 """
 
 from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
-from vae_jax.distributions.composed import Chain, Flow, Masked, Observed, Product
+from vae_jax.distributions.composed import Chain, Flow, Masked, Observed, Product, spread
 from vae_jax.distributions.continuous import Beta, Dirichlet, Gamma
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
 from vae_jax.distributions.discrete import Bernoulli, Categorical, DiscretizedLogistic, Poisson
@@ -60,5 +60,6 @@ __all__ = [
     "kl_divergence",
     "kl_per_dimension",
     "reparameterize",
+    "spread",
     "standard_normal",
 ]

@@ -152,16 +152,17 @@ class Observed(Distribution):
         # A missing entry is replaced before the density is taken: the gradient of a NaN that is
         # dropped afterwards is NaN. A mean is inside the support of every distribution.
         stand_in = jax.lax.stop_gradient(self.base.mean)
-        values = jnp.where(_spread(value.mask, value.values), value.values, stand_in)
+        values = jnp.where(spread(value.mask, value.values), value.values, stand_in)
         log_probs = self.base.log_prob_per_dimension(values)
-        return jnp.where(_spread(value.mask, log_probs), log_probs, 0)
+        return jnp.where(spread(value.mask, log_probs), log_probs, 0)
 
     def log_prob(self, value: Masked) -> Float[Array, ""]:
         """Return the log-density of the observed entries in nats."""
         return jnp.sum(jnp.ravel(self.log_prob_per_dimension(value)))
 
 
-def _spread(mask: Shaped[Array, "*leading"], array: Num[Array, "*event"]) -> Bool[Array, "*event"]:
-    # Arrays of different ranks broadcast from the last axis; a mask is read from the first.
+def spread(mask: Shaped[Array, "*leading"], array: Num[Array, "*event"]) -> Bool[Array, "*event"]:
+    """Return where a mask is not 0, in the shape of the array: it is read from the first axis."""
+    # Arrays of different ranks broadcast from the last axis.
     mask = mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
     return jnp.broadcast_to(mask != 0, array.shape)
