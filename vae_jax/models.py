@@ -50,10 +50,10 @@ def _logit(mean: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.log(mean) - jnp.log1p(-mean)
 
 
-def _mean_over_examples(xs: Float[Array, "examples *shape"]) -> Float[Array, "*shape"]:
+def _mean_over_examples(xs):
     # XLA's CPU backend takes a second and a gigabyte for MNIST's mean as a reduction, and a
     # twentieth of either as a product.
-    weights = jnp.full(len(xs), 1 / len(xs), xs.dtype)
+    weights = jnp.full(len(xs), 1 / len(xs), jnp.result_type(xs, float))
     return jnp.tensordot(weights, xs, axes=1, precision="highest")
 
 
