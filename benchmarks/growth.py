@@ -90,6 +90,7 @@ def measure_growth(rounds: int, reduced: bool, figure: str = "") -> list[dict[st
 def draw(results: Sequence[Mapping[str, Any]]) -> Any:
     """Draw each panel: milliseconds against size, and a line that grows as the products do."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     rows = -(-len(results) // 3)
     figure = Figure(figsize=(10.0, 3.2 * rows), dpi=120, layout="constrained")
@@ -106,11 +107,13 @@ def draw(results: Sequence[Mapping[str, Any]]) -> Any:
         label = f"its products, exponent {result['work_exponent']:.2f}"
         axes.loglog(sizes, products, "--", color="C1", linewidth=1.2, label=label)
         axes.set_xticks(sizes, map(str, sizes))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         low, high = min(*times, *products), max(*times, *products)
-        axes.set_ylim(min(low, 0.3 * high) / 1.3, 1.3 * high)
+        axes.set_ylim(min(low / 1.3, 0.1 * high), 2 * high)
         axes.set(xlabel=result["title"].removeprefix("growth with "), ylabel="milliseconds")
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc="lower right")
         axes.grid(alpha=0.3)
     return figure
 

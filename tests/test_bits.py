@@ -49,7 +49,8 @@ def test_no_product_overflows(logit):
 def test_second_derivatives_and_vmap():
     """Oracles: finite differences, and a loop."""
     bits, logits = examples(8, 1.0)
-    check_grads(functools.partial(log_prob_of_bits, bits), (logits,), order=2, rtol=2e-2)
+    function = jax.jit(functools.partial(log_prob_of_bits, bits))  # takes numpy's arrays too
+    check_grads(function, (logits,), order=2, rtol=2e-2)
     batch = jnp.stack([logits, -logits])
     lifted = jax.vmap(log_prob_of_bits, in_axes=(None, 0))(bits, batch)
     np.testing.assert_allclose(lifted, [log_prob_of_bits(bits, each) for each in batch], 1e-6)

@@ -90,28 +90,34 @@ def test_encode_and_sample(trained, tmp_path):
         np.testing.assert_array_equal(samples["y"], [*range(10), 0, 1])
 
 
-@pytest.mark.parametrize(
-    ("trained", "case"),
-    [("cvae", case) for case in ("missing", "range", "floats", "label")] + [("halves", "field")],
-    indirect=["trained"],
-)
-def test_bad_y_and_fields_are_refused(trained, tmp_path, capsys, case):
-    _, workdir = trained
-    x, path = np.zeros((2, 8, 8, 1), np.uint8), tmp_path / "x.npz"
-    arrays, message = {
-        "missing": ({"x": x}, "no key 'y'"),
-        "range": ({"x": x, "y": np.array([3, 10])}, "integers 0 .. 9"),
-        "floats": ({"x": x, "y": np.array([3.0, 1.0])}, "integers 0 .. 9"),
-        "field": ({"lower": x[:, 4:]}, "no key 'upper'; its keys: lower"),
-        "label": ({}, "--label=10 is not one of this run (0 .. 9)"),
-    }[case]
-    np.savez(path, **arrays)
-    with pytest.raises(SystemExit) as ended, cli.user_errors():
-        if case == "label":
-            sample.sample_to_file(str(workdir), str(tmp_path / "s.npz"), 0, 2, 0, label=10)
-        encode.encode_file(str(workdir), str(path), str(tmp_path / "z.npz"), 0, 1)
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and said.count("\n") == 1 and message in said, said
+X = np.zeros((2, 8, 8, 1), np.uint8)
+BAD_INPUTS = {
+    "cvae": [
+        ({"x": X}, "no key 'y'"),
+        ({"x": X, "y": np.array([3, 10])}, "integers 0 .. 9"),
+        ({"x": X, "y": np.array([3.0, 1.0])}, "integers 0 .. 9"),
+    ],
+    "quadrants": [({"x": X[:, :4]}, "shape (4, 8, 1), but those of the run have shape (8, 8, 1)")],
+    "halves": [
+        ({"lower": X[:, 4:]}, "no key 'upper'; its keys: lower"),
+        ({"lower": X[:, 4:], "upper": X[:1, 4:]}, "differ in length"),
+    ],
+    "two_layers": [({"x": X, "mask": np.ones_like(X)}, "trained on whole examples")],
+    "concrete": [({"x": X + 17}, "17 .. 17")],
+}
+
+
+def test_bad_inputs_are_refused_in_one_line(trained, tmp_path, capsys):
+    config, workdir = trained
+    for arrays, message in BAD_INPUTS[config]:
+        np.savez(tmp_path / "x.npz", **arrays)
+        with pytest.raises(SystemExit) as ended, cli.user_errors():
+            encode.encode_file(str(workdir), str(tmp_path / "x.npz"), str(tmp_path / "z"), 0, 1)
+        said = capsys.readouterr().err
+        assert ended.value.code == 2 and said.count("\n") == 1 and message in said, said
+    known = "0 .. 9" if config == "cvae" else "none: y is no label"
+    with pytest.raises(ValueError, match=rf"--label=10 is not one of this run \({known}\)"):
+        sample.sample_to_file(str(workdir), str(tmp_path / "s.npz"), 0, 2, 0, label=10)
 
 
 def test_a_table_with_holes(tmp_path):

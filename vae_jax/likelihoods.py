@@ -66,7 +66,7 @@ VALUES = {
 def _mean(xs: Float[Array, "examples *shape"]) -> Float[Array, "*shape"]:
     # XLA's CPU backend takes a second and a gigabyte for MNIST's mean as a reduction, and a
     # twentieth of either as a product.
-    weights = jnp.full(len(xs), 1 / len(xs), xs.dtype)
+    weights = jnp.full(len(xs), 1 / len(xs), jnp.result_type(xs, float))
     return jnp.tensordot(weights, xs, axes=1, precision="highest")
 
 
