@@ -102,7 +102,7 @@ def test_what_it_has_is_learned(likelihood):
     gradients = jax.grad(lambda params: vae.decode(params, jnp.ones(2)).log_prob(data.x[0]))(params)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradients["likelihood"]):
         assert np.all(leaf != 0), jax.tree_util.keystr(path)
-    assert np.any(gradients["decoder"][""]["Dense_1"]["kernel"] != 0)
+    assert np.any(gradients["decoder"]["Dense_1"]["kernel"] != 0)
 
 
 SCALED = ["gaussian_learned_scale", "gaussian_scale_per_value", "discretized_logistic"]
@@ -162,8 +162,8 @@ def test_missing_entries_change_nothing(likelihood):
     for one, other in ((starts[0]["encoder"], starts[1]["encoder"]), (a, b)):
         jax.tree.map(np.testing.assert_array_equal, one, other)
         assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(one))
-    start = starts[0]["likelihood"][""]["output_bias"]
-    full = jax.jit(plain.init)(KEY, data)["likelihood"][""]["output_bias"]
+    start = starts[0]["likelihood"]["output_bias"]
+    full = jax.jit(plain.init)(KEY, data)["likelihood"]["output_bias"]
     assert np.all(np.isfinite(start))
     np.testing.assert_allclose(start[3:], full[3:], 1e-5)
     all_seen = both(params, Masked(data.x[0], jnp.ones(6)))

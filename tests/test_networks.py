@@ -209,7 +209,7 @@ def test_every_kernel_of_a_model_has_the_row(initializer):
     vae = make_vae((20,), initializer=initializer, hidden=(200, 200), latent_dim=30)
     params = jax.jit(vae.init)(KEY, Examples(jnp.ones((1, 20))))
     kernels = [
-        leaf for leaf in jax.tree.leaves(params["encoder"] | params["decoder"]) if leaf.ndim == 2
+        leaf for leaf in jax.tree.leaves((params["encoder"], params["decoder"])) if leaf.ndim == 2
     ]
     assert len(kernels) == 6
     fan, gain = VARIANCES[initializer]
