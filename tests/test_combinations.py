@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from rows import COMBINATIONS, KEY, PAIRS, cover, fits, make_model
+from rows import COMBINATIONS, KEY, PAIR_COVER, PAIRS, cover, fits, make_model
 
 from experiments.runs import check_objective
 from vae_jax.likelihoods import LIKELIHOODS, VALUES, check_likelihood
@@ -95,9 +95,12 @@ def test_the_combinations_meet():
     assert len(chosen) + len(OTHERS) == len(COMBINATIONS) == len(PAIRS) * len(LIKELIHOODS)
 
 
-@pytest.mark.parametrize(("posterior", "prior"), PAIRS)
+@pytest.mark.parametrize(("posterior", "prior"), [pair for pair in PAIRS if pair not in PAIR_COVER])
 def test_every_pair_has_the_shapes_of_a_gradient(posterior, prior):
-    """Nothing is computed: the loss and its gradient are traced. Mutant: latents of two shapes."""
+    """Of the pairs that `test_every_row_trains` leaves out: nothing is computed but shapes.
+
+    Mutant: latents of two shapes.
+    """
     vae, params, data = make_model(posterior, prior)
     objective = objective_of(posterior)
 
