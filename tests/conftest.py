@@ -9,7 +9,7 @@ import sys
 import pytest
 
 # Most of the tests' time is compilation, which this halves; XLA_FLAGS="" tests what users run.
-# The older emitters take a third of the time again, but a jaxlib without them would end at the flag.
+# The older emitters take a third of the time again; a jaxlib without them would end at the flag.
 _quick = "--xla_backend_optimization_level=0"
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     _quick += " --xla_cpu_use_fusion_emitters=false"

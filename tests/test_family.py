@@ -5,14 +5,15 @@ import json
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import default
-from experiments import cli, encode, evaluate, sample
-from experiments.runs import build_run
+from experiments import cli, encode, evaluate, measurement, sample
+from experiments.runs import Evaluation, build_run
 from experiments.train import train_and_evaluate
-from vae_jax import datasets
+from vae_jax import datasets, evaluation, models
 
 # {config: (pictures beside the common ones, arrays that encode writes, arrays that sample writes)}
 COMMON = {"reconstructions", "samples", "curves"}
@@ -269,3 +270,37 @@ def test_poisson_of_counts_and_levels_of_classes():
     assert data.values.kinds == ("real", "counts")
     assert datasets.from_arrays(COUNTS, maximum=20.0).values.kinds == ("real", "unit", "levels")
     assert datasets.from_arrays(HALF).values.kinds == ("real",)
+
+
+@pytest.mark.parametrize("posterior", ["two_layers", "coupling"])
+def test_no_unit_is_active_by_noise(posterior):
+    """A posterior that is the same for every x. Mutant: noise of its own for each example, whose
+    means of 100 draws vary by 0.01, the threshold."""
+    prior = "two_layers" if posterior == "two_layers" else "standard_normal"
+    vae = models.make_vae((4,), posterior=posterior, prior=prior, latent_dim=3, hidden=(5,))
+    xs = jax.random.normal(jax.random.key(0), (200, 4))
+    params = vae.init(jax.random.key(1), datasets.Examples(xs))
+    params["encoder"] = jax.tree.map(jnp.zeros_like, params["encoder"])
+    measure = measurement.make_measure(vae, Evaluation(2, jax.random.key(2), 200, 2), 2)
+    measured = jax.device_get(measure(params, np.arange(200), datasets.Examples(xs)))
+    for name in {"posterior_mean", "posterior_mean_upper"} & measured.keys():
+        assert evaluation.active_units(measured[name]) == 0
+
+
+def test_fields_of_different_kinds(tmp_path):
+    """Bits, grey levels and reals in one npz, a likelihood each, as a beta-VAE."""
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2, (120, 5))
+    grey = rng.integers(0, 256, (120, 4, 4, 1), np.uint8)
+    np.savez(tmp_path / "x.npz", a=bits, b=grey, c=bits @ rng.normal(size=(5, 3)))
+    config = small(default.get_config())
+    config.data.name, config.data.path = "npz", str(tmp_path / "x.npz")
+    config.data.fields, config.optimizer.warmup_steps = ("a", "b", "c"), 0
+    config.vae.likelihood = "a=bernoulli,b=discretized_logistic,c=gaussian_learned_scale"
+    config.objective.beta = 2.0
+    config.training.batch_size = 90
+    train_and_evaluate(config, tmp_path / "run", extend=False)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert np.isfinite(summary["nll"]) and "bits_per_dim" not in summary
+    levels = datasets.load_npz(path=config.data.path, fields=config.data.fields).by_field("kinds")
+    assert levels == {"a": ("bits",), "b": ("real", "unit", "levels"), "c": ("real",)}
