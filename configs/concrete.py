@@ -2,6 +2,8 @@
 ten classes, on the embedded digits.
 
 python -m experiments.train --config=configs/concrete.py
+
+Test set, seed 0: -log p(x) 22.5, ELBO of discrete samples -23.8 nats, in 40 seconds on two cores.
 """
 
 import ml_collections

@@ -189,6 +189,10 @@ def build_vae(
             f"vae.conditional=True needs y, which {dataset.name} has not: give labels under key "
             "'y', or parts of the image by data.given_quadrants=1"
         )
+    if isinstance(condition, int):
+        lowest = min(part.y.min() for part in (dataset.train, dataset.validation, dataset.test))
+        if lowest < 0:
+            raise ValueError(f"'y' of {dataset.name} must be labels 0, 1, ..., got {lowest}")
     count = datasets.num_examples(dataset.train)
     if options["prior"] == "vampprior" and options["num_components"] > count:
         raise ValueError(

@@ -170,6 +170,11 @@ REFUSED = {
         "0 (missing) and 1",
     ),
     "no y": ({"x": HALF}, {"vae.likelihood": "gaussian", "vae.conditional": True}, "needs y"),
+    "negative y": (
+        {"x": HALF, "y": np.arange(60) - 1},
+        {"vae.likelihood": "gaussian", "vae.conditional": True},
+        "must be labels 0, 1, ..., got -1",
+    ),
     "field": (
         {"a": HALF, "b": HALF[:3]},
         {"data.fields": ("a", "b")},
