@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.datasets import Examples
-from vae_jax.likelihoods import LIKELIHOODS
-from vae_jax.models import make_vae
+from vae_jax.likelihoods import LIKELIHOODS, LikelihoodOptions
+from vae_jax.models import Field, make_vae
 from vae_jax.posteriors import POSTERIORS
 from vae_jax.priors import PRIORS
 
@@ -102,3 +102,20 @@ def set_encoder_outputs(params, outputs):
     *_, last = sorted(params["encoder"])
     head = {"kernel": jnp.zeros_like(params["encoder"][last]["kernel"]), "bias": outputs}
     return params | {"encoder": params["encoder"] | {last: head}}
+
+
+# Of the tests of likelihoods, whose networks matter little.
+TINY = {"latent_dim": 2, "hidden": (4,), "num_levels": NUM_LEVELS}
+
+
+def make_likelihood(likelihood, **options):
+    """Return (vae, examples): a small VAE of this likelihood."""
+    data = examples_of(likelihood)
+    return make_vae(data.x.shape[1:], likelihood=likelihood, **TINY | options), data
+
+
+def first_decoding(likelihood, xs, **options):
+    """Return p(x|z) where the network's outputs are zero."""
+    row, options = LIKELIHOODS[likelihood], LikelihoodOptions(num_levels=NUM_LEVELS, **options)
+    field = Field(xs.shape[1:], row, options)
+    return field.decode(field.init(xs), jnp.zeros(field.output_shape))
