@@ -217,6 +217,11 @@ REFUSED = {
         {"data.name": "digits", "vae.prior": "vampprior", "vae.pseudo_inputs": "random"},
         "known: learned (from",
     ),
+    "fields joined by no layer": (
+        {},
+        {"data.name": "digit_halves", "vae.hidden": ()},
+        "vae.hidden must name a layer",
+    ),
     "floor": ({}, {"data.name": "digits", "vae.likelihood_floor": 0.0}, "floor must be > 0"),
     "classes": ({}, {"data.name": "digits", "vae.num_classes": 0}, "vae.num_classes must be >= 1"),
 }  # fmt: skip

@@ -15,7 +15,7 @@ from scipy import stats
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Gaussian, standard_normal
 from vae_jax.likelihoods import LIKELIHOODS, LikelihoodOptions
-from vae_jax.models import VAE
+from vae_jax.models import VAE, make_vae
 from vae_jax.objectives import make_objective
 from vae_jax.optimizers import set_optimal_scales
 
@@ -198,3 +198,13 @@ def test_fixed_scale_is_a_beta(sigma):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, 1e-3, atol=1e-4), actual, expected
         )
+
+
+def test_optimal_scale_stays_above_its_floor():
+    """Mutant: a sigma that follows the error of constant data to zero, its density to infinity."""
+    vae = make_vae(
+        (3,), likelihood="gaussian_optimal_scale", likelihood_floor=0.2, latent_dim=2, hidden=(4,)
+    )
+    params = vae.init(jax.random.key(0), Examples(jnp.ones((5, 3))))
+    params["likelihood"]["own"]["optimal_log_scale"] = jnp.float32(-50.0)
+    np.testing.assert_allclose(np.exp(vae.decode(params, jnp.zeros(2)).log_scale), 0.2, 1e-5)

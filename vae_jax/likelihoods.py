@@ -122,7 +122,8 @@ def _optimal_scale(outputs, own, options):
     # The gradient is per value, which `optimizers.set_optimal_scales` asks for.
     log_scale = own["optimal_log_scale"]
     scaled = log_scale / outputs.size
-    return Gaussian(outputs, scaled + jax.lax.stop_gradient(log_scale - scaled))
+    floored = jnp.maximum(log_scale, math.log(options.floor))
+    return Gaussian(outputs, scaled + jax.lax.stop_gradient(floored - scaled))
 
 
 def _logistic(outputs, own, options):

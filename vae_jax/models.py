@@ -144,6 +144,8 @@ def make_vae(
     q = row.make(latent)
     options = LikelihoodOptions(likelihood_scale, likelihood_floor)
     fields = _make_fields(shape, likelihood, num_levels, options)
+    if isinstance(shape, Mapping) and not layers.hidden:
+        raise ValueError("vae.hidden must name a layer, whose features join the fields; got ()")
     if is_convolutional(network):
         for field in fields.values():
             check_conv_shape(field.shape, layers.channels)

@@ -89,7 +89,10 @@ def _make_vampprior(options):
     count = options.num_components
 
     def init(key, xs, context):
-        chosen = jax.random.permutation(key, len(jax.tree.leaves(xs)[0]))[:count]
+        num_examples = len(jax.tree.leaves(xs)[0])
+        if num_examples < count:
+            raise ValueError(f"{count} pseudo-inputs need as many examples, got {num_examples}")
+        chosen = jax.random.permutation(key, num_examples)[:count]
         return {"pseudo_inputs": jax.tree.map(lambda leaf: jnp.take(leaf, chosen, axis=0), xs)}
 
     def make(own, context, encode):
