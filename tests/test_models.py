@@ -40,7 +40,7 @@ def test_every_row_maps_shapes_as_told(network, likelihood):
 @rows
 def test_jit_and_vmap_change_nothing(network, likelihood):
     vae = make_vae(SHAPE, network=network, likelihood=likelihood, **SMALL)
-    data = examples()
+    data = examples(count=3)
     params = vae.init(jax.random.key(0), data)
 
     def log_likelihood(x):
