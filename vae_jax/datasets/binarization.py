@@ -1,5 +1,6 @@
 """Bits drawn from grey values."""
 
+import functools
 import math
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 BINARIZATIONS = ("none", "static", "dynamic")
 
 
+@functools.partial(jax.jit, static_argnames="maximum", inline=True)
 def binarize(key: Key[Array, ""], x: Any, maximum: float) -> Float[Array, "*shape"]:
     """Draw bits with P(1) = x / maximum, as floats.
 
