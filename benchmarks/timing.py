@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 import json
+import math
 import os
 import statistics
 import time
@@ -11,14 +12,19 @@ Run = Callable[[int], None]
 """run(num_steps): do so many steps and wait until they are done."""
 
 
-def interleave(runs: Mapping[str, Run], num_steps: int, rounds: int) -> dict[str, float]:
+def interleave(
+    runs: Mapping[str, Run], num_steps: int, rounds: int, pause: float = 0.2
+) -> dict[str, float]:
     """Return the median milliseconds a step of each, which take turns in every round.
 
-    The first turn, which compiles, is not counted.
+    The first turn, which compiles, is not counted. A turn begins with a pause, in which the threads
+    of the last one stop to spin, and some steps that are not timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 1):
         for name, run in runs.items():
+            time.sleep(pause)
+            run(math.ceil(num_steps / 10))
             start = time.perf_counter()
             run(num_steps)
             if turn:

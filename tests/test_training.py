@@ -10,7 +10,7 @@ import pytest
 
 from vae_jax import datasets, objectives, training
 from vae_jax.models import make_vae
-from vae_jax.optimizers import make_optimizer, make_schedule
+from vae_jax.optimizers import OPTIMIZERS, make_optimizer, make_schedule
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,23 @@ def test_optimizers_scale_with_the_traced_rate(name):
     )
     np.testing.assert_allclose(make(0.2)["w"], 2 * make(0.1)["w"], rtol=1e-5)
     assert (make(0.1)["w"] < 0).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"b1": 0.5, "b2": 0.9, "eps": 1e-3}])
+def test_adam_is_adam(options):
+    """Oracle: optax.adam, for gradients above and below eps. Mutants: eps not rescaled, the
+    schedule read a step later, one of the corrections left out."""
+    rates = optax.linear_schedule(1e-2, 1e-3, 20)
+    ours, plain = OPTIMIZERS["adam"](rates, **options), optax.adam(rates, **options)
+    params = {"w": jnp.zeros((3, 50))}
+    state, plain_state = ours.init(params), plain.init(params)
+    size = 10.0 ** np.array([[-10], [-6], [0]])
+    for gradient in np.random.default_rng(0).normal(size=(20, 3, 50)) * size:
+        gradients = {"w": jnp.float32(gradient)}
+        updates, state = ours.update(gradients, state)
+        plain_updates, plain_state = plain.update(gradients, plain_state)
+        np.testing.assert_allclose(updates["w"], plain_updates["w"], rtol=2e-5, atol=1e-12)
+    assert jax.tree.structure(state) == jax.tree.structure(plain_state)
 
 
 def test_gradients_are_clipped_to_their_global_norm():

@@ -14,8 +14,40 @@ from vae_jax.tables import look_up
 
 Optimizer = Callable[[Mapping[str, Array]], optax.GradientTransformation]
 
+
+def scale_by_adam(
+    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Return optax.scale_by_adam with one division a parameter, where that has three.
+
+    Both averages' corrections for their start at zero are moved to the step size and to eps, as
+    Kingma & Ba (2015) propose at the end of Section 2:
+    m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) = m r / (1 - b1^t) / (sqrt(v) + eps r) with
+    r = sqrt(1 - b2^t).
+    """
+
+    def update(gradients, state, params=None):
+        del params
+        count = optax.safe_increment(state.count)
+        r = jnp.sqrt(1 - b2**count)
+        size = r / (1 - b1**count)
+        m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, gradients)
+        v = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.nu, gradients)
+        updates = jax.tree.map(lambda m, v: size * (m / (jnp.sqrt(v) + eps * r)), m, v)
+        return updates, optax.ScaleByAdamState(count, m, v)
+
+    return optax.GradientTransformation(optax.scale_by_adam().init, update)
+
+
+def adam(
+    learning_rate: optax.ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Return optax.adam, faster; see `scale_by_adam`."""
+    return optax.chain(scale_by_adam(b1, b2, eps), optax.scale_by_learning_rate(learning_rate))
+
+
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    "adam": optax.adam,
+    "adam": adam,
     "adamax": optax.adamax,
     "adamw": optax.adamw,
     "lion": optax.lion,
