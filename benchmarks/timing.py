@@ -24,7 +24,7 @@ def interleave(
     for turn in range(rounds + 1):
         for name, run in runs.items():
             time.sleep(pause)
-            run(math.ceil(num_steps / 10))
+            run(math.ceil(num_steps / 4))
             start = time.perf_counter()
             run(num_steps)
             if turn:

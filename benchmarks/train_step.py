@@ -29,7 +29,7 @@ def compare_mlp(rounds: int, reduced: bool) -> list:
             "products, jax": products.jax_products(step.layers),
         }
         runs |= timing.available(peers.PEERS, step.batch, step.hidden)
-        num_steps = 1 if reduced else 6400 // (step.batch + 12) * 200 // step.hidden
+        num_steps = 1 if reduced else 20_000 // (step.batch + 12) * 200 // step.hidden
         milliseconds = timing.interleave(runs, num_steps, rounds)
         title = f"784-{step.hidden}-{step.hidden}-50, batch {step.batch}"
         results.append(timing.report(title, milliseconds, "vae_jax"))

@@ -94,12 +94,14 @@ def _upsample_to_grey(x, kernel):
     # With one output a pixel has sixteen products, fewer than its neighbours have inputs: half
     # the time of the products of neighbours.
     height, width, _ = x.shape
-    taps = jnp.einsum("hwi,klio->klhwo", x, kernel)
-    taps = jnp.pad(taps, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
+    taps = jnp.split(jnp.einsum("hwi,klio->klhwo", x, kernel).reshape(16, height, width, 1), 16)
+
+    def shifted(tap, i, j):  # out[m, n] = tap[m + i, n + j], or 0 outside
+        return jax.lax.pad(tap[0], jnp.zeros((), tap.dtype), ((-i, i, 0), (-j, j, 0), (0, 0, 0)))
 
     def outputs_of(a, b):
         return sum(
-            taps[a + 2 * d, b + 2 * e, a + d : a + d + height, b + e : b + e + width]
+            shifted(taps[4 * (a + 2 * d) + b + 2 * e], a + d - 1, b + e - 1)
             for d in (0, 1)
             for e in (0, 1)
         )
