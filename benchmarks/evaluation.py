@@ -35,7 +35,8 @@ def make_evaluation(num_samples: int) -> timing.Run:
 
 def main(argv: list[str]) -> None:
     """Time batches of 100 examples at 500 samples: the time is proportional to the samples."""
-    rounds, num_samples = (1, _CHUNK) if flags.FLAGS.reduced else (flags.FLAGS.rounds, 500)
+    given = flags.FLAGS
+    rounds, num_samples = (timing.REDUCED, _CHUNK) if given.reduced else (given.rounds, 500)
     decoder = products.layers_of_vae(_BATCH, 200, _CHUNK)[3:]
     chunks = num_samples // _CHUNK
     bare = {
@@ -44,16 +45,16 @@ def main(argv: list[str]) -> None:
     }
     runs = {"vae_jax": make_evaluation(num_samples)}
     runs |= {name: lambda n, run=run: run(n * chunks) for name, run in bare.items()}
-    milliseconds = timing.interleave(runs, 1, rounds)
+    milliseconds = timing.interleave(runs, rounds)
     title = f"{_BATCH} examples, {num_samples} importance samples each"
     results = timing.report(title, milliseconds, "vae_jax")
     nanoseconds = milliseconds["vae_jax"] * 1e6 / (_BATCH * num_samples)
     print(f"vae_jax: {nanoseconds:,.0f} ns a sample of an example")
-    timing.write_json(flags.FLAGS.json, results)
+    timing.write_json(given.json, results)
 
 
 if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 7, "turns that each run takes", lower_bound=1)
     flags.DEFINE_string("json", "", "file for the numbers")
-    flags.DEFINE_boolean("reduced", False, "one turn of one step: whether all runs, not how fast")
+    flags.DEFINE_boolean("reduced", False, "one step of each: whether all runs, not how fast")
     app.run(main)

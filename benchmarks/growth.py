@@ -47,22 +47,22 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes[upper]), np.log(values[upper]), 1)[0])
 
 
-def measure_panel(steps: Sequence[Step], num_steps: int, rounds: int) -> dict[str, float]:
+def measure_panel(steps: Sequence[Step], rounds: int) -> dict[str, float]:
     """Return the median milliseconds of each step, by the size that varies.
 
     Those on one device take turns in this process; each other has a process of its own.
     """
     sizes = dict(zip(map(str, grown(steps)), steps, strict=True))
     here = {n: step.make_run() for n, step in sizes.items() if step.devices == 1}
-    return timing.interleave(here, num_steps, rounds) | {
-        n: _measure_elsewhere(step, num_steps, rounds) for n, step in sizes.items() if n not in here
+    return timing.interleave(here, rounds) | {
+        n: _measure_elsewhere(step, rounds) for n, step in sizes.items() if n not in here
     }
 
 
-def _measure_elsewhere(step, num_steps, rounds):
+def _measure_elsewhere(step, rounds):
     devices = f"--xla_force_host_platform_device_count={step.devices}"
     environment = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {devices}"}
-    options = {"step": json.dumps(step), "num_steps": num_steps, "rounds": rounds}
+    options = {"step": json.dumps(step), "rounds": rounds}
     command = [sys.executable, "-m", "benchmarks.growth"]
     command += [f"--{name}={value}" for name, value in options.items()]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
@@ -73,7 +73,7 @@ def measure_growth(rounds: int, reduced: bool, figure: str = "") -> list[dict[st
     """Measure and report every panel; draw them in the file `figure`, if one is named."""
     results = []
     for name, steps in (REDUCED if reduced else PANELS).items():
-        milliseconds = measure_panel(steps, 1 if reduced else 40, rounds)
+        milliseconds = measure_panel(steps, rounds)
         sizes, times = grown(steps), list(milliseconds.values())
         result = timing.report(f"growth with {name}", milliseconds, str(sizes[0]))
         work = [step.work for step in steps]
@@ -122,11 +122,10 @@ def main(argv: list[str]) -> None:
     """Print the median milliseconds of one step."""
     given = flags.FLAGS
     runs = {"step": Step(*json.loads(given.step)).make_run()}
-    print(timing.interleave(runs, given.num_steps, given.rounds)["step"])
+    print(timing.interleave(runs, given.rounds)["step"])
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("step", json.dumps(Step()), "the fields of Step, as a JSON list")
-    flags.DEFINE_integer("num_steps", 40, "steps a turn", lower_bound=1)
-    flags.DEFINE_integer("rounds", 7, "turns", lower_bound=1)
+    flags.DEFINE_integer("rounds", 7, "turns", lower_bound=timing.REDUCED)
     app.run(main)

@@ -12,24 +12,36 @@ Run = Callable[[int], None]
 """run(num_steps): do so many steps and wait until they are done."""
 
 
+REDUCED = 0
+"""Rounds of the reduced form, which does one step of each and does not time."""
+
+
 def interleave(
-    runs: Mapping[str, Run], num_steps: int, rounds: int, pause: float = 0.2
+    runs: Mapping[str, Run], rounds: int, turn: float = 0.5, pause: float = 0.2
 ) -> dict[str, float]:
     """Return the median milliseconds a step of each, which take turns in every round.
 
-    The first turn, which compiles, is not counted. A turn begins with a pause, in which the threads
-    of the last one stop to spin, and some steps that are not timed.
+    Each does as many steps in its turn as take `turn` seconds, after a pause of so many seconds, in
+    which the threads of the one before cease to spin, and a quarter of the steps untimed. With no
+    rounds it is the time of one step each, compilation included.
     """
+    first = {name: _seconds(run, 1) for name, run in runs.items()}
+    if rounds == REDUCED:
+        return {name: 1e3 * seconds for name, seconds in first.items()}
+    steps = {name: math.ceil(turn / (_seconds(run, 4) / 4)) for name, run in runs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
+    for _ in range(rounds):
         for name, run in runs.items():
             time.sleep(pause)
-            run(math.ceil(num_steps / 4))
-            start = time.perf_counter()
-            run(num_steps)
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(each) / num_steps * 1e3 for name, each in seconds.items()}
+            run(math.ceil(steps[name] / 4))
+            seconds[name].append(_seconds(run, steps[name]))
+    return {name: statistics.median(each) / steps[name] * 1e3 for name, each in seconds.items()}
+
+
+def _seconds(run, num_steps):
+    start = time.perf_counter()
+    run(num_steps)
+    return time.perf_counter() - start
 
 
 def available(makers: Mapping[str, Callable[..., Run]], *arguments: Any) -> dict[str, Run]:

@@ -29,8 +29,7 @@ def compare_mlp(rounds: int, reduced: bool) -> list:
             "products, jax": products.jax_products(step.layers),
         }
         runs |= timing.available(peers.PEERS, step.batch, step.hidden)
-        num_steps = 1 if reduced else 20_000 // (step.batch + 12) * 200 // step.hidden
-        milliseconds = timing.interleave(runs, num_steps, rounds)
+        milliseconds = timing.interleave(runs, rounds)
         title = f"784-{step.hidden}-{step.hidden}-50, batch {step.batch}"
         results.append(timing.report(title, milliseconds, "vae_jax"))
     return results
@@ -45,7 +44,7 @@ def compare_iwae(rounds: int, reduced: bool) -> list:
         "products, numpy": products.numpy_products(step.layers),
         "products, jax": products.jax_products(step.layers),
     }
-    milliseconds = timing.interleave(runs, 1 if reduced else 50, rounds)
+    milliseconds = timing.interleave(runs, rounds)
     return [timing.report("IWAE, K = 50, batch 20", milliseconds, "vae_jax")]
 
 
@@ -53,7 +52,7 @@ def compare_members(rounds: int, reduced: bool) -> list:
     """Models trained at once, in multiples of one alone, at batch 20."""
     step, counts = (_SMALL, (1, 2)) if reduced else (Step(), (1, 2, 4, 8, 16, 32, 64))
     runs = {f"{n} models": step._replace(models=n).make_run() for n in counts}
-    milliseconds = timing.interleave(runs, 1 if reduced else 60, rounds)
+    milliseconds = timing.interleave(runs, rounds)
     for n in counts:
         multiple = milliseconds[f"{n} models"] / n / milliseconds["1 models"]
         print(f"{n} models at once cost {multiple:.2f} x as much per model as one")
@@ -69,7 +68,7 @@ def compare_conv(rounds: int, reduced: bool) -> list:
     batch_size = 2 if reduced else 64
     runs = {"vae_jax": ours.make_run(batch_size, **size, **pair)}
     runs |= timing.available({"PyTorch, eager": peers.eager_torch_conv}, batch_size)
-    milliseconds = timing.interleave(runs, 1 if reduced else 10, rounds)
+    milliseconds = timing.interleave(runs, rounds)
     return [timing.report("dSprites pair, 64x64, batch 64", milliseconds, "vae_jax")]
 
 
@@ -90,7 +89,7 @@ def compare_rows(rounds: int, reduced: bool) -> list:
         name: ours.make_run(batch_size, (hidden, hidden), **options)
         for name, options in rows.items()
     }
-    milliseconds = timing.interleave(runs, 1 if reduced else 30, rounds)
+    milliseconds = timing.interleave(runs, rounds)
     title = "784-300-300-50, batch 100; vampprior of 500 components"
     return [timing.report(title, milliseconds, "gaussian, standard_normal")]
 
@@ -114,7 +113,7 @@ def main(argv: list[str]) -> None:
     """Run the sections and keep their numbers."""
     given = flags.FLAGS
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}")
-    rounds = 1 if given.reduced else given.rounds
+    rounds = timing.REDUCED if given.reduced else given.rounds
     results = []
     for section in given.only:
         results += SECTIONS[section](rounds, given.reduced)
@@ -127,5 +126,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 7, "turns that each run takes", lower_bound=1)
     flags.DEFINE_string("json", "", "file for the numbers")
     flags.DEFINE_string("figure", "", "file for the picture of the growth")
-    flags.DEFINE_boolean("reduced", False, "one turn of one step: whether all runs, not how fast")
+    flags.DEFINE_boolean("reduced", False, "one step of each: whether all runs, not how fast")
     app.run(main)
