@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     }
     runs = {"vae_jax": make_evaluation(num_samples)}
     runs |= {name: lambda n, run=run: run(n * chunks) for name, run in bare.items()}
-    milliseconds = timing.interleave(runs, rounds)
+    milliseconds = timing.interleave(runs, rounds, least_steps=1)
     title = f"{_BATCH} examples, {num_samples} importance samples each"
     results = timing.report(title, milliseconds, "vae_jax")
     nanoseconds = milliseconds["vae_jax"] * 1e6 / (_BATCH * num_samples)

@@ -17,23 +17,27 @@ REDUCED = 0
 
 
 def interleave(
-    runs: Mapping[str, Run], rounds: int, turn: float = 0.5, pause: float = 0.2
+    runs: Mapping[str, Run], rounds: int, turn: float = 0.5, least_steps: int = 50
 ) -> dict[str, float]:
     """Return the median milliseconds a step of each, which take turns in every round.
 
-    Each does as many steps in its turn as take `turn` seconds, after a pause of so many seconds, in
-    which the threads of the one before cease to spin, and a quarter of the steps untimed. With no
-    rounds it is the time of one step each, compilation included.
+    Each does as many steps in its turn as take `turn` seconds, and not fewer than `least_steps`,
+    among which the cost of a call is divided. As many untimed ones come first, since a library is
+    slower for a while after another's turn, and a pause, in which the other's threads stop to spin.
+    With no rounds it is the time of one step each, compilation included.
     """
     first = {name: _seconds(run, 1) for name, run in runs.items()}
     if rounds == REDUCED:
         return {name: 1e3 * seconds for name, seconds in first.items()}
-    steps = {name: math.ceil(turn / (_seconds(run, 4) / 4)) for name, run in runs.items()}
+    steps = {
+        name: max(least_steps, math.ceil(turn / _seconds(run, least_steps) * least_steps))
+        for name, run in runs.items()
+    }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            time.sleep(pause)
-            run(math.ceil(steps[name] / 4))
+            time.sleep(0.2)
+            run(steps[name])
             seconds[name].append(_seconds(run, steps[name]))
     return {name: statistics.median(each) / steps[name] * 1e3 for name, each in seconds.items()}
 
