@@ -43,7 +43,9 @@ def make_run(
     batches = placement.divide_batches(batches, placed)
     step = training.make_train_step(vae, bound, adam, batches)
     out_shardings = (placed.state, placed.copied)
-    train_steps = training.make_train_steps(step, batches, num_members, out_shardings)
+    train_steps = training.make_train_steps(
+        step, batches, num_members, out_shardings, members_divided=placed.divided == "members"
+    )
 
     hparams = {"learning_rate": 1e-3, **bound.hparams}
     some = datasets.Examples(data.train.x[:1000] / np.float32(data.maximum))

@@ -152,6 +152,7 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
             batches,
             len(members),
             out_shardings=(placed.state, placed.copied),
+            members_divided=placed.divided == "members",
             debug_nans=config.debug_nans,
         ),
         placement=placed,
