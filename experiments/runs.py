@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 import functools
-import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from experiments.sweeps import Member, plan_members, sweepable
 from vae_jax import (
     datasets,
     likelihoods,
@@ -22,32 +22,7 @@ from vae_jax import (
     threefry,
     training,
 )
-from vae_jax.tables import look_up
-
-
-class Member(NamedTuple):
-    """One of the runs that train together."""
-
-    seed: int
-    point: dict[str, float]
-    """What the sweep sets for it, by field; {} without a sweep."""
-
-    @property
-    def point_name(self) -> str:
-        """Name the point of the sweep, which members with other seeds share."""
-        point = (f"{field.split('.')[-1]}={value:g}" for field, value in self.point.items())
-        return ", ".join(point) or "mean"
-
-    @property
-    def name(self) -> str:
-        """Name the member in logs, tables and pictures."""
-        seed = f"seed={self.seed}"
-        return f"{self.point_name}, {seed}" if self.point else seed
-
-    @property
-    def file_name(self) -> str:
-        """Name the member's folder of pictures."""
-        return self.name.replace(", ", "-")
+from vae_jax.tables import look_up, pick
 
 
 class Run(NamedTuple):
@@ -175,15 +150,15 @@ def build_vae(
         condition that they do not have, or more pseudo-inputs than training examples.
     """
     names = by_field(likelihood)
-    fields = dataset.values if isinstance(dataset.values, Mapping) else {"x": dataset.values}
-    if isinstance(names, Mapping) and set(names) != set(fields):
+    if isinstance(names, Mapping) and set(names) != set(dataset.fields):
         raise ValueError(
-            f"vae.likelihood={likelihood!r} must name the fields of the data: {', '.join(fields)}"
+            f"vae.likelihood={likelihood!r} must name the fields of the data: "
+            f"{', '.join(dataset.fields)}"
         )
-    for field, values in fields.items():
+    for field, values in dataset.fields.items():
         low, high = values.value_range
         what = f"{dataset.protocol} ({field}: values {low:g} .. {high:g})"
-        likelihoods.check_likelihood(datasets.pick(names, field), values.kinds, what)
+        likelihoods.check_likelihood(pick(names, field), values.kinds, what)
     condition = dataset.condition if conditional else None
     if conditional and condition is None:
         raise ValueError(
@@ -212,13 +187,14 @@ def build_vae(
 
 def count_bits_dimensions(dataset: datasets.Dataset, names: str | dict[str, str]) -> int:
     """Return the number of values of x, or 0 where log p(x|z) is no log-probability of all."""
-    chosen = names.values() if isinstance(names, Mapping) else [names]
-    if not all(likelihoods.LIKELIHOODS[name].is_discrete for name in chosen):
+    chosen = [likelihoods.LIKELIHOODS[pick(names, field)] for field in dataset.fields]
+    if not all(row.is_discrete for row in chosen):
         return 0
     if dataset.given is not None:
         return int(np.sum(dataset.given == 0))
-    shapes = dataset.shape.values() if isinstance(dataset.shape, Mapping) else [dataset.shape]
-    return 0 if dataset.is_masked else sum(math.prod(shape) for shape in shapes)
+    if dataset.is_masked:
+        return 0
+    return sum(math.prod(values.shape) for values in dataset.fields.values())
 
 
 def by_field(text: str) -> str | dict[str, str]:
@@ -249,57 +225,6 @@ def check_objective(objective: objectives.Objective, name: str, posterior: str) 
         f"objective.name={name!r} does not train the {kind} latents of vae.posterior="
         f"{posterior!r}: use {remedy}"
     )
-
-
-def sweepable(
-    config: ml_collections.ConfigDict, hparams: dict[str, float]
-) -> dict[str, tuple[str, float]]:
-    """Return what a sweep may vary: {field of the config: (traced number, its value)}."""
-    fields = {f"objective.{name}": (name, value) for name, value in hparams.items()}
-    return fields | {"optimizer.learning_rate": ("learning_rate", config.optimizer.learning_rate)}
-
-
-def plan_members(config: ml_collections.ConfigDict, hparams: dict[str, float]) -> list[Member]:
-    """Return the product of the sweep's values and the seeds.
-
-    config.sweep is "field=value,value,...;field=..."; "" for none.
-
-    Raises:
-      ValueError: not of that form, a field that cannot be swept, or a value that the field refuses.
-    """
-    known = sweepable(config, hparams)
-    axes = {}
-    for part in filter(None, config.sweep.split(";")):
-        field, _, values = part.strip().partition("=")
-        if field not in known:
-            raise ValueError(
-                f"sweep: {field!r} cannot vary within one program; what can: {', '.join(known)} "
-                "(run others one after the other)"
-            )
-        try:
-            axes[field] = [float(value) for value in values.split(",")]
-        except ValueError:
-            raise ValueError(
-                f"sweep: {part.strip()!r} is not of the form field=number,number,..."
-            ) from None
-        for value in axes[field]:
-            check_swept(config, field, value)
-    points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    seeds = range(config.seed, config.seed + config.num_seeds)
-    return [Member(seed, point) for point in points for seed in seeds]
-
-
-def check_swept(config: ml_collections.ConfigDict, field: str, value: float) -> None:
-    """Refuse what the config would refuse in the field's place.
-
-    Raises:
-      ValueError: with the field and the value.
-    """
-    block, name = field.split(".")
-    if block == "objective":
-        objectives.make_objective(**(config.objective.to_dict() | {name: value}))
-    elif not 0 < value < math.inf:
-        raise ValueError(f"{field} must be above 0 and finite, got {value}")
 
 
 def build_evaluation(config: ml_collections.ConfigDict) -> Evaluation:

@@ -23,7 +23,7 @@ from vae_jax.networks import (
 )
 from vae_jax.posteriors import POSTERIORS, LatentOptions, Posterior, decoder_input
 from vae_jax.priors import PRIORS, Prior, check_pair
-from vae_jax.tables import look_up
+from vae_jax.tables import look_up, pick
 
 
 class VAE(NamedTuple):
@@ -105,7 +105,7 @@ def make_vae(
     Args:
       shape: of one example, or {field: shape}: each field then has an encoder and a decoder of
         its own, joined in one z.
-      network: a row of `networks.NETWORKS` (images; of several fields others get the dense kind).
+      network: a row of `networks.NETWORKS`; all fields must be images for a convolutional one.
       hidden: sizes of the encoder's dense layers; the MLP decoder has the same, the convolutional
         one has them mirrored.
       channels: of the convolutional pair, one entry per halving of the image.
@@ -172,7 +172,7 @@ class Parts(NamedTuple):
     decoders: dict[str, nn.Module]
     """One for each field."""
     fields: dict[str, Field]
-    """Those of x, or the one field "x"."""
+    """Those of x; where x is one array, that one has no name."""
     posterior: Posterior
     prior: Prior
     featurize: Callable[[Any], Any]
@@ -295,15 +295,11 @@ def _make_fields(shape, likelihood, num_levels, options):
         if not 0 < value < math.inf:
             raise ValueError(f"vae.likelihood_{name} must be > 0 and finite, got {value}")
     shapes = shape if isinstance(shape, Mapping) else {_ONLY: shape}
-
-    def of(table, name):
-        return table[name] if isinstance(table, Mapping) else table
-
     return {
         name: Field(
             tuple(each),
-            look_up(LIKELIHOODS, of(likelihood, name), "vae.likelihood"),
-            options._replace(num_levels=of(num_levels, name)),
+            look_up(LIKELIHOODS, pick(likelihood, name), "vae.likelihood"),
+            options._replace(num_levels=pick(num_levels, name)),
         )
         for name, each in sorted(shapes.items())
     }

@@ -165,10 +165,7 @@ def make_elbo(
     Raises:
       ValueError: a negative or infinite beta, no samples, or a negative number of warm-up steps.
     """
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"objective.beta must be >= 0 and finite, got {beta}")
-    if beta_warmup_steps < 0:
-        raise ValueError(f"objective.beta_warmup_steps must be >= 0, got {beta_warmup_steps}")
+    _check_not_negative(beta=beta, beta_warmup_steps=beta_warmup_steps)
     _check_num_samples(num_samples)
 
     def bound(terms, hparams, step):
@@ -270,19 +267,12 @@ def make_concrete(
     Raises:
       ValueError: a temperature that is not above zero, or another number out of range.
     """
-    for name, value in (
-        ("temperature", temperature),
-        ("min_temperature", min_temperature),
-        ("prior_temperature", prior_temperature),
-    ):
-        if not 0 < value < math.inf:
-            raise ValueError(f"objective.{name} must be above 0 and finite, got {value}")
-    if not 0 <= temperature_decay < math.inf:
-        raise ValueError(
-            f"objective.temperature_decay must be >= 0 and finite, got {temperature_decay}"
-        )
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"objective.beta must be >= 0 and finite, got {beta}")
+    _check_not_negative(beta=beta, temperature_decay=temperature_decay)
+    _check_positive(
+        temperature=temperature,
+        min_temperature=min_temperature,
+        prior_temperature=prior_temperature,
+    )
     sampled_kl = look_up({"discrete": False, "concrete": True}, kl, "objective.kl")
     _check_num_samples(num_samples)
     cool = Temperature(min_temperature, temperature_decay)
@@ -325,6 +315,18 @@ def over_batch(
     keys = jax.random.split(key, jax.tree.leaves(batch.x)[0].shape[0])
     per_example = jax.vmap(metrics_of_one_example)(keys, batch.x, batch.y)
     return jax.tree.map(jnp.mean, per_example)
+
+
+def _check_not_negative(**options: float) -> None:
+    for name, value in options.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"objective.{name} must be >= 0 and finite, got {value}")
+
+
+def _check_positive(**options: float) -> None:
+    for name, value in options.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"objective.{name} must be above 0 and finite, got {value}")
 
 
 def _check_num_samples(num_samples: int) -> None:

@@ -15,7 +15,6 @@ from vae_jax.datasets.data import (
     fingerprint,
     make_dataset,
     num_examples,
-    pick,
     quadrants,
     split_examples,
 )
@@ -53,7 +52,6 @@ __all__ = [
     "make_batches",
     "make_dataset",
     "num_examples",
-    "pick",
     "quadrants",
     "read_npz",
     "split_examples",

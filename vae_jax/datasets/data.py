@@ -12,7 +12,7 @@ import numpy as np
 
 from vae_jax.datasets.binarization import BINARIZATIONS, binarize
 from vae_jax.distributions import Masked
-from vae_jax.tables import look_up
+from vae_jax.tables import look_up, pick
 
 
 class Examples(NamedTuple):
@@ -71,6 +71,11 @@ class Dataset(NamedTuple):
     """Values of x, or {field: Values}."""
     given: Any = None
     """Which pixels are y instead of x, as 0. and 1. in the shape of x; None: y is as stored."""
+
+    @property
+    def fields(self) -> dict[str, Values]:
+        """What the values of each field are; x alone is a field of that name."""
+        return {"x": self.values} if isinstance(self.values, Values) else self.values
 
     @property
     def shape(self) -> Any:
@@ -177,11 +182,6 @@ def make_dataset(
         xs = [{field: each[0][i] for field, each in described.items()} for i in range(3)]
     parts = [part._replace(x=x) for part, x in zip(parts, xs, strict=True)]
     return Dataset(name, *parts, values)
-
-
-def pick(table: Any, field: str) -> Any:
-    """Return a field's entry of a dictionary, or what serves all fields."""
-    return table[field] if isinstance(table, Mapping) else table
 
 
 def describe(
