@@ -317,13 +317,13 @@ def over_batch(
     return jax.tree.map(jnp.mean, per_example)
 
 
-def _check_not_negative(**options: float) -> None:
+def _check_not_negative(**options: float | int) -> None:
     for name, value in options.items():
         if not 0 <= value < math.inf:
             raise ValueError(f"objective.{name} must be >= 0 and finite, got {value}")
 
 
-def _check_positive(**options: float) -> None:
+def _check_positive(**options: float | int) -> None:
     for name, value in options.items():
         if not 0 < value < math.inf:
             raise ValueError(f"objective.{name} must be above 0 and finite, got {value}")
