@@ -10,7 +10,7 @@ def get_config() -> ml_collections.ConfigDict:
     """Return the ELBO on the embedded digits."""
     config = ml_collections.ConfigDict()
     config.seed = 0  # of the first member; the others count on from it
-    config.num_seeds = 1  # runs trained at once, in one program
+    config.num_seeds = 1  # runs trained together, in one program
     config.sweep = ""  # more of them: "objective.beta=1,2,4;optimizer.learning_rate=1e-3,3e-3"
     config.device = "auto"  # auto, cpu, gpu or tpu
     config.compilation_cache = ""  # folder of compiled programs; "": in the user's cache; "off"
