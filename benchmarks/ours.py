@@ -44,7 +44,7 @@ def make_run(
     step = training.make_train_step(vae, bound, adam, batches)
     out_shardings = (placed.state, placed.copied)
     train_steps = training.make_train_steps(
-        step, batches, num_members, out_shardings, members_divided=placed.divided == "members"
+        step, batches, num_members, out_shardings, members_at_once=placed.members_at_once
     )
 
     hparams = {"learning_rate": 1e-3, **bound.hparams}

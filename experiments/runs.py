@@ -127,7 +127,7 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
             batches,
             len(members),
             out_shardings=(placed.state, placed.copied),
-            members_divided=placed.divided == "members",
+            members_at_once=placed.members_at_once,
             debug_nans=config.debug_nans,
         ),
         placement=placed,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import functools
+import os
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,8 @@ class Placement(NamedTuple):
     num_devices: int
     divided: str
     """What is divided among the devices: "members", "batch" or, on one device, ""."""
+    members_at_once: int
+    """How many members train together, the groups one after the other."""
     state: TrainState | None = None
     """The sharding of each field of a state."""
     copied: NamedSharding | None = None
@@ -65,21 +68,28 @@ def plan_placement(devices: Sequence[Any], num_members: int, batch_size: int) ->
     """
     counts = range(len(devices), 0, -1)
     count = next(n for n in counts if num_members % n == 0 or batch_size % n == 0)
+    at_once = num_members
+    if devices[0].platform == "cpu":
+        # Parameters, gradients and averages of many members do not fit a CPU's cache together; a
+        # member for every two cores keeps all of them busy.
+        sizes = range(max(1, (os.cpu_count() or 1) // 2), 0, -1)
+        at_once = next(n for n in sizes if num_members % n == 0)
     if count < len(devices) and jax.process_count() > 1:
         raise ValueError(
             f"neither training.batch_size={batch_size} nor the number of members, {num_members}, "
             f"divides by the {len(devices)} devices of {jax.process_count()} processes"
         )
     if count == 1:
-        return Placement(1, "")
+        return Placement(1, "", at_once)
     mesh = Mesh(np.array(devices[:count]), ("devices",), axis_types=(AxisType.Auto,))
     copied = NamedSharding(mesh, PartitionSpec())
     divided = NamedSharding(mesh, PartitionSpec("devices"))
     if num_members % count:
         state = TrainState(*[copied] * len(TrainState._fields))
-        return Placement(count, "batch", state, copied, divided)
+        return Placement(count, "batch", at_once, state, copied, divided)
     state = TrainState(*[divided] * len(TrainState._fields))
-    return Placement(count, "members", state._replace(step=copied, failure=copied), copied)
+    state = state._replace(step=copied, failure=copied)
+    return Placement(count, "members", num_members, state, copied)
 
 
 def divide_batches(batches: Batches, placement: Placement) -> Batches:

@@ -5,7 +5,6 @@ alone has no member axis, so that conditions on it stay conditions under `jax.vm
 """
 
 from collections.abc import Callable, Mapping
-import os
 from typing import Any, NamedTuple
 
 import jax
@@ -145,7 +144,7 @@ def make_train_steps(
     batches: Any,
     num_members: int = 1,
     out_shardings: Any = None,
-    members_divided: bool = False,
+    members_at_once: int | None = None,
     debug_nans: bool = False,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, Array]]]:
     """Make the jitted train_steps(state, source, stop) -> (state, metrics), which donates `state`.
@@ -159,7 +158,7 @@ def make_train_steps(
       batches: has `steps_per_epoch` and `begin_epoch(source, key, epoch) -> source`.
       num_members: the length of the state's leading axis.
       out_shardings: of (state, metrics) on several devices, as `jax.jit` takes them.
-      members_divided: whether these shardings divide the members among the devices.
+      members_at_once: how many of them train together, the groups one after the other; None: all.
       debug_nans: find the operation that makes the first NaN; slow, and without donation.
 
     Raises (by the function returned, with debug_nans):
@@ -193,7 +192,7 @@ def make_train_steps(
         num_steps = stop - state.step
         return trained, jax.tree.map(lambda s: jnp.where(good, s / num_steps, jnp.nan), sums)
 
-    lifted = over_members(train_steps, num_members, members_divided)
+    lifted = over_members(train_steps, num_members, members_at_once or num_members)
     if debug_nans:
         return _check_nans(lifted)
     return jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings)
@@ -245,17 +244,15 @@ def member_axes() -> TrainState:
     return TrainState(None, *[0] * (len(TrainState._fields) - 1))
 
 
-def over_members(function: Callable, num_members: int, divided: bool = False) -> Callable:
+def over_members(function: Callable, num_members: int, at_once: int) -> Callable:
     """Lift function(state, *rest) -> (state, metrics) of one run to `num_members` runs.
 
-    An accelerator trains all at once, and so do devices among which they are `divided`. A CPU
-    trains them in groups, one after the other, since the parameters, gradients and averages of many
-    do not fit its cache together; a group has a member for every two cores, which keeps all busy.
-    One member is unwrapped instead of mapped: a batched product over an axis of length one is about
-    a tenth slower than a plain one.
+    Groups of `at_once` members, which divides their number, train one after the other. One member
+    is unwrapped instead of mapped: a batched product over an axis of length one is about a tenth
+    slower than a plain one.
     """
 
-    def at_once(state, *rest):
+    def mapped(state, *rest):
         axes = member_axes()
         return jax.vmap(lambda s: function(s, *rest), in_axes=(axes,), out_axes=(axes, 0))(state)
 
@@ -265,13 +262,11 @@ def over_members(function: Callable, num_members: int, divided: bool = False) ->
         step, *others = state
         return TrainState(step, *jax.tree.map(lambda leaf: leaf[None], others)), metrics
 
+    train_group = mapped if at_once > 1 else unwrapped
+
     def in_turn(state, *rest):
         step, *others = state
-        cores = os.cpu_count() or 1
-        size = next(n for n in range(max(1, cores // 2), 0, -1) if num_members % n == 0)
-        groups = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), others)
-        train_group = at_once if size > 1 else unwrapped
-
+        groups = jax.tree.map(lambda leaf: leaf.reshape(-1, at_once, *leaf.shape[1:]), others)
         trained = jax.lax.map(lambda group: train_group(TrainState(step, *group), *rest), groups)
         (steps, *others), metrics = trained
         others, metrics = jax.tree.map(
@@ -279,12 +274,7 @@ def over_members(function: Callable, num_members: int, divided: bool = False) ->
         )
         return TrainState(steps[0], *others), metrics
 
-    def by_platform(state, *rest):
-        return jax.lax.platform_dependent(state, *rest, cpu=in_turn, default=at_once)
-
-    if num_members == 1:
-        return unwrapped
-    return at_once if divided else by_platform
+    return train_group if at_once == num_members else in_turn
 
 
 def init_members(
