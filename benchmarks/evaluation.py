@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from benchmarks import ours, products, timing
-from experiments.measurement import make_measure
-from experiments.runs import Evaluation
-from vae_jax import datasets, models, threefry
+from experiments.support.assembly import Evaluation
+from experiments.support.measurement import make_measure
+from vae_jax import datasets, models
+from vae_jax.fast import threefry
 
 _BATCH, _CHUNK = 100, 20  # the defaults of configs/default.py
 

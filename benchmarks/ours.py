@@ -9,7 +9,9 @@ import numpy as np
 
 from benchmarks import products
 from benchmarks.timing import Run
-from vae_jax import datasets, models, objectives, optimizers, placement, threefry, training
+from vae_jax import datasets, models, objectives, training
+from vae_jax.fast import threefry
+from vae_jax.training import optimizers, sharding
 
 
 @functools.lru_cache(maxsize=2)
@@ -39,8 +41,8 @@ def make_run(
     vae = models.make_vae(shape, **{"latent_dim": 50, "hidden": hidden} | vae_options)
     bound = objectives.make_objective(objective, **objective_options or {})
     adam, batches = optimizers.make_optimizer("adam"), datasets.make_batches(data, batch_size)
-    placed = placement.plan_placement(jax.devices(), num_members, batch_size)
-    batches = placement.divide_batches(batches, placed)
+    placed = sharding.plan_placement(jax.devices(), num_members, batch_size)
+    batches = sharding.divide_batches(batches, placed)
     step = training.make_train_step(vae, bound, adam, batches)
     out_shardings = (placed.state, placed.copied)
     train_steps = training.make_train_steps(

@@ -14,9 +14,9 @@ from absl import flags
 import jax
 import numpy as np
 
-from experiments import cli, measurement, records, reporting
 from experiments.evaluate import load_member
-from experiments.runs import Evaluation, Run
+from experiments.support import cli, console, measurement, run_folder
+from experiments.support.assembly import Evaluation, Run
 from vae_jax import datasets, evaluation
 from vae_jax.distributions import FullGaussian, Gaussian, Masked
 
@@ -154,15 +154,15 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
     count = datasets.num_examples(examples)
     batch_size = min(how.batch_size, count)
     how = how._replace(num_samples=num_samples, batch_size=batch_size)
-    track = reporting.track(f"examples, {num_samples} importance samples each", batch_size)
-    with records.output_file(Path(output)) as file:
+    track = console.track(f"examples, {num_samples} importance samples each", batch_size)
+    with run_folder.output_file(Path(output)) as file:
         dynamic = [each for each in fields_of(values) if each.binarization == "dynamic"]
         if dynamic:
-            reporting.say(f"the model sees bits: drawn once, P(1) = x / {dynamic[0].maximum:g}")
+            console.say(f"the model sees bits: drawn once, P(1) = x / {dynamic[0].maximum:g}")
         encoded = encode_examples(run, how, params, examples, track)
         np.savez(file, **encoded)
     means = ", ".join(f"{key} {encoded[key].mean():.2f}" for key in ("elbo", "log_likelihood"))
-    reporting.say(f"{output}: {count} examples; means in nats: {means}")
+    console.say(f"{output}: {count} examples; means in nats: {means}")
 
 
 def main() -> None:

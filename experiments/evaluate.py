@@ -8,8 +8,8 @@ from absl import flags
 import jax
 import ml_collections
 
-from experiments import cli, measurement, pictures, records, reporting
-from experiments.runs import Evaluation, Run, build_evaluation, build_run
+from experiments.support import cli, console, measurement, plots, run_folder
+from experiments.support.assembly import Evaluation, Run, build_evaluation, build_run
 from vae_jax import checkpoints, datasets, training
 
 
@@ -20,12 +20,12 @@ def measure_and_report(
     started = time.monotonic()
     test = measurement.model_examples(run, how, "test")
     measure = measurement.make_measure(run.vae, how, how.num_samples)
-    track = reporting.track(
+    track = console.track(
         f"test examples, {how.num_samples} importance samples each", how.batch_size
     )
     measured = measurement.measure_members(run, state, measure, test, how.batch_size, track)
     summary = measurement.leave_out_failed(measurement.summarize(run, measured), state)
-    numbers = {name: records.describe(each, run.points) for name, each in summary.items()}
+    numbers = {name: run_folder.describe(each, run.points) for name, each in summary.items()}
     numbers |= more | {"evaluation_seconds": time.monotonic() - started}
     context = {
         "protocol": run.dataset.protocol,
@@ -34,7 +34,7 @@ def measure_and_report(
         "importance_samples": how.num_samples,
         "members": run.member_names,
     }
-    records.write_json(workdir / file, context | numbers)
+    run_folder.write_json(workdir / file, context | numbers)
     title = context["protocol"]
     for i, member in enumerate(run.members):
         if state.failure.step[i] >= 0:
@@ -44,8 +44,8 @@ def measure_and_report(
         if len(run.members) > 1:
             folder = folder / member.file_name
         caption = f"{title}, {member.name}"
-        pictures.draw_model(folder, run, params, how.key, test, means, caption)
-    reporting.print_summary(title, numbers, context["members"])
+        plots.draw_model(folder, run, params, how.key, test, means, caption)
+    console.print_summary(title, numbers, context["members"])
     return numbers
 
 
@@ -60,7 +60,7 @@ def load_run(workdir: str | Path) -> tuple[Run, Evaluation, training.TrainState]
         # JSON knows no tuples, which is what sizes are.
         jax.tree.map(
             lambda value: tuple(value) if isinstance(value, list) else value,
-            records.read_config(workdir),
+            run_folder.read_config(workdir),
             is_leaf=lambda value: isinstance(value, list),
         )
     )
@@ -68,7 +68,7 @@ def load_run(workdir: str | Path) -> tuple[Run, Evaluation, training.TrainState]
     folder = workdir / ("best" if config.training.patience else "checkpoints")
     state, damaged = checkpoints.restore_newest(folder, jax.eval_shape(run.init))
     if damaged:
-        reporting.say(f"{folder}: {damaged} damaged")
+        console.say(f"{folder}: {damaged} damaged")
     if state is None:
         raise ValueError(f"--workdir={workdir} holds no checkpoint that is whole")
     return run, build_evaluation(config), state

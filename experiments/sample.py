@@ -13,11 +13,12 @@ from absl import flags
 import jax
 import numpy as np
 
-from experiments import cli, records, reporting
 from experiments.evaluate import load_member
-from experiments.runs import Run
-from vae_jax import datasets, evaluation, figures, threefry
+from experiments.support import cli, console, run_folder
+from experiments.support.assembly import Run
+from vae_jax import datasets, evaluation, figures
 from vae_jax.distributions import Masked
+from vae_jax.fast import threefry
 
 _MOST_DRAWN = 100  # a picture of more shows less
 
@@ -110,8 +111,8 @@ def sample_to_file(
         raise ValueError(f"--output={output} is where the picture goes: name an npz")
     run, how, params = load_member(workdir, member)
     batch_size = min(how.batch_size, num)
-    track = reporting.track("samples", batch_size)
-    with records.output_file(path) as file, records.output_file(picture) as image:
+    track = console.track("samples", batch_size)
+    with run_folder.output_file(path) as file, run_folder.output_file(picture) as image:
         samples = draw_samples(run, params, num, seed, batch_size, track, label)
         np.savez(file, **samples)
         caption = f"{run.dataset.protocol}, {run.members[member].name}"
@@ -119,7 +120,7 @@ def sample_to_file(
         fields = [each for name, each in samples.items() if name.startswith("mean")]
         images = figures.side_by_side([figures.as_images(each) for each in fields])
         draw_picture(images, title).savefig(image, format="png")
-    reporting.say(f"{output}, {picture}: {num} samples")
+    console.say(f"{output}, {picture}: {num} samples")
 
 
 def main() -> None:

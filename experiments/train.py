@@ -15,11 +15,11 @@ import ml_collections
 from ml_collections import config_flags
 import numpy as np
 
-from experiments import cli, hosts, records, reporting, tensorboard
 from experiments.evaluate import measure_and_report
-from experiments.measurement import make_validation
-from experiments.pictures import draw_curves
-from experiments.runs import Evaluation, Run, build_evaluation, build_run
+from experiments.support import cli, console, processes, run_folder, tensorboard
+from experiments.support.assembly import Evaluation, Run, build_evaluation, build_run
+from experiments.support.measurement import make_validation
+from experiments.support.plots import draw_curves
 from vae_jax import checkpoints, datasets, evaluation, training
 
 
@@ -27,12 +27,12 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
     """Train what the config says, resuming what `workdir` holds, then measure and draw it."""
     started = time.monotonic()
     run, how = build_run(config), build_evaluation(config)
-    records.check_config(workdir, config.to_dict(), extend)
-    with records.lock(workdir):
+    run_folder.check_config(workdir, config.to_dict(), extend)
+    with run_folder.lock(workdir):
         state = run.init()
         write_and_print_header(workdir, config, run, state)
         state = train(state, run, how, workdir, config.training)
-        curves = records.read_curves(workdir / "metrics.jsonl")
+        curves = run_folder.read_curves(workdir / "metrics.jsonl")
         draw_curves(workdir / "figures", curves, run.dataset.protocol)
         seconds = time.monotonic() - started
         measure_and_report(run, how, state, workdir, "summary.json", {"training_seconds": seconds})
@@ -51,10 +51,10 @@ def train(
     validate = make_validation(run, how)
     best = restore(workdir / "best", state) if every.patience else None
     state = restore(workdir / "checkpoints", state) or state
-    records.cut_metrics(metrics_path, int(state.step))
+    run_folder.cut_metrics(metrics_path, int(state.step))
     tensorboard.start(workdir, run.member_names)
-    elbos = list(records.read_curves(metrics_path).get("validation", {}).get("elbo", []))
-    best, state, elbos = hosts.agree_on_restored(best, state, elbos)
+    elbos = list(run_folder.read_curves(metrics_path).get("validation", {}).get("elbo", []))
+    best, state, elbos = processes.agree_on_restored(best, state, elbos)
     step, state, stopping = int(state.step), run.placement.put(state), False
     source = jax.device_put(run.dataset.train, run.placement.copied)
     is_over = step == run.num_steps or is_exhausted(elbos, every.patience)
@@ -62,7 +62,7 @@ def train(
         profile(run, state, source, step + every.profile_steps, workdir / "profile")
     with (
         checkpoints.open_checkpoints(workdir / "checkpoints") as saved,
-        reporting.progress_bar(run.num_steps, step, every.batch_size) as progress,
+        console.progress_bar(run.num_steps, step, every.batch_size) as progress,
         cli.deferred_stop() as stop,
     ):
         while not is_over and not stopping:
@@ -71,7 +71,7 @@ def train(
             metrics = jax.device_get(metrics)
             log(metrics_path, step, "train", metrics, run)
             check_members(run, state, sorted(metrics), begun)
-            stopping, whole = bool(hosts.agree(stop())), run.placement.collect(state)
+            stopping, whole = bool(processes.agree(stop())), run.placement.collect(state)
             if is_due(step, run, every.eval_every_epochs):
                 bounds = validate(whole)
                 log(metrics_path, step, "validation", bounds, run)
@@ -80,7 +80,7 @@ def train(
             is_over = step == run.num_steps or is_exhausted(elbos, every.patience)
             if is_over or stopping or is_due(step, run, every.checkpoint_every_epochs):
                 checkpoints.save(saved, step, whole)
-            progress(step, reporting.progress_text(metrics))
+            progress(step, console.progress_text(metrics))
     if not is_over:
         cli.fail(f"stopped at step {step}; the same command with --workdir={workdir} goes on", 130)
     return best if every.patience else run.placement.collect(state)
@@ -96,7 +96,7 @@ def restore(folder: Path, state: training.TrainState) -> training.TrainState | N
     if damaged and restored is None:
         raise ValueError(f"no checkpoint left in {folder}: those of steps {damaged} are damaged")
     if damaged:
-        reporting.say(f"{folder}: {damaged} damaged, going on from step {int(restored.step)}")
+        console.say(f"{folder}: {damaged} damaged, going on from step {int(restored.step)}")
         checkpoints.discard(folder, damaged)
     return restored
 
@@ -107,7 +107,7 @@ def profile(run: Run, state: training.TrainState, source, stop: int, folder: Pat
         with trace:
             copied = jax.tree.map(jnp.copy, state)
             jax.block_until_ready(run.train_steps(copied, source, stop))
-    reporting.say(f"{folder}: a trace of {stop - int(state.step)} steps")
+    console.say(f"{folder}: a trace of {stop - int(state.step)} steps")
 
 
 def check_members(run: Run, state: training.TrainState, terms: list[str], begun: int) -> None:
@@ -128,14 +128,14 @@ def check_members(run: Run, state: training.TrainState, terms: list[str], begun:
             "checkpoints before it stand"
         )
     for line in lines:
-        reporting.say(f"{line}; it is frozen as at step {begun}, the others go on")
+        console.say(f"{line}; it is frozen as at step {begun}, the others go on")
 
 
 def log(path: Path, step: int, split: str, metrics, run: Run) -> None:
     """Append metrics of all members to metrics.jsonl and to what TensorBoard reads."""
-    described = {name: records.describe(each, run.points) for name, each in metrics.items()}
+    described = {name: run_folder.describe(each, run.points) for name, each in metrics.items()}
     line = {"step": step, "split": split} | described
-    records.append_metrics(path, line)
+    run_folder.append_metrics(path, line)
     tensorboard.append_metrics(path.parent, line, run.member_names)
 
 
@@ -183,9 +183,9 @@ def is_due(step: int, run: Run, every_epochs: int) -> bool:
 def write_and_print_header(workdir: Path, config, run: Run, state: training.TrainState) -> None:
     """Write config.json and print what is about to run."""
     data, objective = run.dataset, config.objective
-    device = reporting.device_line()
+    device = console.device_line()
     names = run.member_names
-    records.write_config(workdir, config.to_dict(), device, datasets.fingerprint(data), names)
+    run_folder.write_config(workdir, config.to_dict(), device, datasets.fingerprint(data), names)
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(names)
     parts = (data.train, data.validation, data.test)
     sizes = ", ".join(f"{datasets.num_examples(part):,}" for part in parts)
@@ -201,13 +201,13 @@ def write_and_print_header(workdir: Path, config, run: Run, state: training.Trai
         f"{len(names)} member(s): {'; '.join(names)}",
         "workdir": str(workdir),
     }
-    reporting.print_header(header)
+    console.print_header(header)
     for field, num_steps in (
         ("objective.beta_warmup_steps", objective.get("beta_warmup_steps", 0)),
         ("optimizer.boundaries", max(config.optimizer.boundaries, default=0)),
     ):
         if num_steps >= run.num_steps:
-            reporting.say(f"note: {field} ({num_steps}) outlasts the run of {run.num_steps} steps")
+            console.say(f"note: {field} ({num_steps}) outlasts the run of {run.num_steps} steps")
 
 
 def describe_model(vae: ml_collections.ConfigDict) -> str:
@@ -229,11 +229,11 @@ def main() -> None:
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     default = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     with cli.user_errors():
-        hosts.connect(**config.distributed)
+        processes.connect(**config.distributed)
         cli.choose_device(config.device)
         cli.keep_compiled(config.compilation_cache)
         cli.set_matmul_precision(config.matmul_precision)
-        with hosts.only_first_writes(Path(flags.FLAGS.workdir or default)) as workdir:
+        with processes.only_first_writes(Path(flags.FLAGS.workdir or default)) as workdir:
             train_and_evaluate(config, workdir, flags.FLAGS.extend)
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vae_jax import threefry
 from vae_jax.distributions import (
     Bernoulli,
     Beta,
@@ -19,6 +18,7 @@ from vae_jax.distributions import (
     Gaussian,
     Poisson,
 )
+from vae_jax.fast import threefry
 
 KEY = jax.random.key(0)
 MEAN, LOG_SCALE = jnp.array([0.3, -2.0, 1.5]), jnp.array([0.2, -1.0, 0.7])

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.datasets import Examples
-from vae_jax.likelihoods import LIKELIHOODS, LikelihoodOptions
 from vae_jax.models import Field, make_vae
-from vae_jax.posteriors import POSTERIORS
-from vae_jax.priors import PRIORS
+from vae_jax.models.likelihoods import LIKELIHOODS, LikelihoodOptions
+from vae_jax.models.posteriors import POSTERIORS
+from vae_jax.models.priors import PRIORS
 
 KEY = jax.random.key(0)
 NUM_EXAMPLES, NUM_VALUES, NUM_LEVELS, NUM_CLASSES = 8, 6, 5, 3

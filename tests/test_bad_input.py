@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from experiments.runs import build_evaluation, build_run
+from experiments.support.assembly import build_evaluation, build_run
 
 # {case: (arguments, what the line says)}; DIR stands for a folder of bad files.
 COMMANDS = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from vae_jax.distributions.bits import log_prob_of_bits
+from vae_jax.fast.bits import log_prob_of_bits
 
 
 def examples(size, scale=4.0):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax import checkpoints, threefry
+from vae_jax import checkpoints
+from vae_jax.fast import threefry
 from vae_jax.training import Failure, TrainState
 
 # orbax drops the reads that it had begun when one of them fails.

@@ -10,12 +10,12 @@ import optax
 import pytest
 from rows import COMBINATIONS, KEY, PAIR_COVER, PAIRS, cover, fits, make_model
 
-from experiments.runs import check_objective
-from vae_jax.likelihoods import LIKELIHOODS, VALUES, check_likelihood
+from experiments.support.assembly import check_objective
 from vae_jax.models import make_vae
+from vae_jax.models.likelihoods import LIKELIHOODS, VALUES, check_likelihood
+from vae_jax.models.posteriors import POSTERIORS
+from vae_jax.models.priors import PRIORS
 from vae_jax.objectives import OBJECTIVES, make_objective
-from vae_jax.posteriors import POSTERIORS
-from vae_jax.priors import PRIORS
 
 ROWS = cover(COMBINATIONS, 1)
 ROWS_MEET = [each for each in cover(COMBINATIONS, 2) if each not in ROWS]

@@ -16,9 +16,9 @@ from rows import KEY, PAIR_COVER, PAIRS, SMALL, make_model, partner, set_encoder
 from scipy import special
 
 from vae_jax.distributions import Distribution
+from vae_jax.models.posteriors import POSTERIORS
+from vae_jax.models.priors import PRIORS
 from vae_jax.objectives import relaxed_terms, sample_terms
-from vae_jax.posteriors import POSTERIORS
-from vae_jax.priors import PRIORS
 
 NUM_SAMPLES = 4000
 

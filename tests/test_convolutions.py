@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax import convolutions
+from vae_jax.fast import convolutions
 
 PAIRS = {
     "down": (convolutions.downsample_by_product, convolutions._downsample),

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import hosts, records
 from experiments.evaluate import load_run
-from vae_jax.placement import plan_placement
+from experiments.support import processes, run_folder
+from vae_jax.training.sharding import plan_placement
 
 # 26 steps of 96 examples: both are divided by eight devices, or else by two.
 RUN = (
@@ -39,7 +39,8 @@ def alone(tmp_path_factory):
 
 def assert_same_run(workdir, expected):
     """The metrics of every step and all that is in the last checkpoint, to 1e-5."""
-    ours, theirs = (records.read_curves(folder / "metrics.jsonl") for folder in (workdir, expected))
+    files = (folder / "metrics.jsonl" for folder in (workdir, expected))
+    ours, theirs = map(run_folder.read_curves, files)
     assert len(ours["train"]["step"]) == 26
     for split, curve in theirs.items():
         for name, values in curve.items():
@@ -103,4 +104,4 @@ def test_placement_uses_the_devices_that_divide():
 
 def test_a_process_that_is_none_is_refused():
     with pytest.raises(ValueError, match=r"0 \.\. distributed.num_processes - 1, got 2 of 2"):
-        hosts.connect("127.0.0.1:1", 2, 2)
+        processes.connect("127.0.0.1:1", 2, 2)

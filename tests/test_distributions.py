@@ -34,7 +34,7 @@ from vae_jax.distributions import (
     kl_divergence,
     standard_normal,
 )
-from vae_jax.posteriors import gaussian_posterior
+from vae_jax.models.posteriors import gaussian_posterior
 
 # Log-densities.
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from configs import default
-from experiments import cli, encode, evaluate, measurement, sample
-from experiments.runs import Evaluation, build_run
+from experiments import encode, evaluate, sample
+from experiments.support import cli, measurement
+from experiments.support.assembly import Evaluation, build_run
 from experiments.train import train_and_evaluate
 from vae_jax import datasets, evaluation, models
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vae_jax.distributions import Flow, Gaussian, standard_normal
-from vae_jax.flows import AutoregressiveNetwork, make_coupling, make_inverse_autoregressive
+from vae_jax.networks.flows import AutoregressiveNetwork, make_coupling, make_inverse_autoregressive
 
 KEY = jax.random.key(0)
 CONTEXT = jnp.array([0.5, -1.0, 2.0])

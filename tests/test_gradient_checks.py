@@ -10,9 +10,9 @@ from jax.test_util import check_grads
 import numpy as np
 import pytest
 
-from vae_jax import gradient_checks
 from vae_jax.distributions import Gaussian, reparameterize
-from vae_jax.gradient_checks import compare_gradient_estimators
+from vae_jax.evaluation import gradient_checks
+from vae_jax.evaluation.gradient_checks import compare_gradient_estimators
 
 NUM_SAMPLES = 20_000
 A = np.array([[2.0, 0.5, -0.3], [0.5, 1.0, 0.2], [-0.3, 0.2, -1.5]], np.float32)

@@ -11,8 +11,8 @@ from rows import KEY, NUM_LEVELS, TINY, examples_of, first_decoding, make_likeli
 
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Masked
-from vae_jax.likelihoods import LIKELIHOODS
 from vae_jax.models import make_vae
+from vae_jax.models.likelihoods import LIKELIHOODS
 
 likelihoods = pytest.mark.parametrize("likelihood", LIKELIHOODS)
 

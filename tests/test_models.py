@@ -11,8 +11,8 @@ import pytest
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Bernoulli, Gaussian
 from vae_jax.models import make_vae
+from vae_jax.models.posteriors import LOG_SCALE_BOUND, gaussian_posterior
 from vae_jax.networks import ACTIVATIONS, NETWORKS
-from vae_jax.posteriors import LOG_SCALE_BOUND, gaussian_posterior
 
 SHAPE = (8, 8, 1)
 SMALL = {"latent_dim": 3, "hidden": (7, 6), "channels": (2, 4)}

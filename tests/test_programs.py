@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from test_readme import README
 
-from experiments import cli, encode, evaluate, measurement, sample, tensorboard
+from experiments import encode, evaluate, sample
+from experiments.support import cli, measurement, tensorboard
 
 NAMES = ["seed=0", "seed=1"]
 

@@ -14,10 +14,10 @@ from scipy import stats
 
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Gaussian, standard_normal
-from vae_jax.likelihoods import LIKELIHOODS, LikelihoodOptions
 from vae_jax.models import VAE, make_vae
+from vae_jax.models.likelihoods import LIKELIHOODS, LikelihoodOptions
 from vae_jax.objectives import make_objective
-from vae_jax.optimizers import set_optimal_scales
+from vae_jax.training.optimizers import set_optimal_scales
 
 SCALED = ["gaussian_learned_scale", "gaussian_scale_per_value", "discretized_logistic"]
 

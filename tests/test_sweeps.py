@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import measurement, records, train
+from experiments import train
 from experiments.evaluate import load_member, load_run
-from experiments.runs import build_run
+from experiments.support import measurement, run_folder
+from experiments.support.assembly import build_run
 from vae_jax import training
 
 POINTS = ["beta=1, learning_rate=0.001", "beta=4, learning_rate=0.001"]
@@ -69,7 +70,7 @@ def test_a_member_of_a_sweep_is_the_run_alone(swept, tmp_path):
     _, workdir = swept
     alone = small_config(seed=1, objective__beta=4.0, optimizer__learning_rate=1e-3)
     train.train_and_evaluate(alone, tmp_path, extend=False)
-    ours, theirs = (records.read_curves(f / "metrics.jsonl") for f in (workdir, tmp_path))
+    ours, theirs = (run_folder.read_curves(f / "metrics.jsonl") for f in (workdir, tmp_path))
     member = json.loads((workdir / "summary.json").read_text())["members"].index(
         f"{POINTS[1]}, seed=1"
     )
@@ -106,7 +107,7 @@ def test_patience_ends_a_run_and_the_best_is_measured(tmp_path):
     config = small_config(optimizer__learning_rate=0.05, training__patience=2)
     config.training.num_epochs = 200
     train.train_and_evaluate(config, tmp_path, extend=False)
-    elbos = records.read_curves(tmp_path / "metrics.jsonl")["validation"]["elbo"][:, 0]
+    elbos = run_folder.read_curves(tmp_path / "metrics.jsonl")["validation"]["elbo"][:, 0]
     assert len(elbos) < 200 and np.argmax(elbos) == len(elbos) - 3
     run, how, state = load_run(tmp_path)
     assert int(state.step) == 12 * (len(elbos) - 2)
@@ -157,6 +158,6 @@ def test_configs_of_older_runs_are_read(swept, tmp_path):
     content = json.loads((tmp_path / "config.json").read_text())
     del content["config"]["distributed"], content["config"]["vae"]["precision"]
     (tmp_path / "config.json").write_text(json.dumps(content))
-    config = records.read_config(tmp_path)
+    config = run_folder.read_config(tmp_path)
     assert config["vae"]["precision"] == "float32" and config["distributed"]["coordinator"] == ""
     assert config["objective"]["beta"] == 2.0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vae_jax import threefry
+from vae_jax.fast import threefry
 
 
 def theirs(key):

@@ -10,7 +10,7 @@ import pytest
 
 from vae_jax import datasets, objectives, training
 from vae_jax.models import make_vae
-from vae_jax.optimizers import OPTIMIZERS, make_optimizer, make_schedule
+from vae_jax.training.optimizers import OPTIMIZERS, make_optimizer, make_schedule
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 
 from vae_jax.datasets.binarization import BINARIZATIONS, binarize
 from vae_jax.distributions import Masked
-from vae_jax.tables import look_up, pick
+from vae_jax.lookup import look_up, pick
 
 
 class Examples(NamedTuple):

@@ -11,7 +11,7 @@ from vae_jax.datasets.data import Dataset, Examples, make_dataset, quadrants, sp
 from vae_jax.datasets.npz_arrays import check_examples, read_npz
 from vae_jax.datasets.tfds_arrays import read_tfds
 from vae_jax.distributions import Masked
-from vae_jax.tables import look_up
+from vae_jax.lookup import look_up
 
 
 def load_digits(*, binarization: str = "dynamic", seed: int = 0) -> Dataset:

@@ -6,25 +6,25 @@ event axes and includes every constant.
 
 from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
 from vae_jax.distributions.composed import Chain, Flow, Masked, Observed, Product, spread
-from vae_jax.distributions.continuous import Beta, Dirichlet, Gamma
+from vae_jax.distributions.concrete import Relaxed
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
 from vae_jax.distributions.discrete import Bernoulli, Categorical, DiscretizedLogistic, Poisson
-from vae_jax.distributions.divergences import (
+from vae_jax.distributions.exponential_families import (
+    EXPONENTIAL_FAMILIES,
+    ExponentialFamily,
+    bregman_kl,
+)
+from vae_jax.distributions.gamma_beta_dirichlet import Beta, Dirichlet, Gamma
+from vae_jax.distributions.gaussians import FullGaussian, Gaussian, reparameterize, standard_normal
+from vae_jax.distributions.kl import (
     KL,
     KL_PER_DIMENSION,
     has_closed_form_kl,
     kl_divergence,
     kl_per_dimension,
 )
-from vae_jax.distributions.exponential_families import (
-    EXPONENTIAL_FAMILIES,
-    ExponentialFamily,
-    bregman_kl,
-)
-from vae_jax.distributions.gaussians import FullGaussian, Gaussian, reparameterize, standard_normal
-from vae_jax.distributions.levels import Levels
 from vae_jax.distributions.mixtures import Mixture
-from vae_jax.distributions.relaxations import Relaxed
+from vae_jax.distributions.quantized import Levels
 from vae_jax.distributions.relaxed import binary_concrete_log_prob, concrete_log_prob
 
 __all__ = [

@@ -10,12 +10,12 @@ from jax.scipy.special import gammaln
 from jaxtyping import Float, Key
 
 from vae_jax.distributions.base import Distribution, Factorized
-from vae_jax.distributions.bits import log_prob_of_bits
 from vae_jax.distributions.relaxed import (
     Temperature,
     binary_concrete_log_prob,
     concrete_log_prob,
 )
+from vae_jax.fast.bits import log_prob_of_bits
 
 
 @jax.tree_util.register_dataclass

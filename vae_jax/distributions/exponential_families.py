@@ -17,8 +17,8 @@ from jax.scipy.special import gammaln
 from jaxtyping import Float
 
 from vae_jax.distributions.base import Distribution
-from vae_jax.distributions.continuous import Beta, Dirichlet, Gamma
 from vae_jax.distributions.discrete import Bernoulli, Categorical, Poisson
+from vae_jax.distributions.gamma_beta_dirichlet import Beta, Dirichlet, Gamma
 from vae_jax.distributions.gaussians import FullGaussian, Gaussian
 
 

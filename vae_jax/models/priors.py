@@ -7,7 +7,6 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 
-from vae_jax import flows
 from vae_jax.distributions import (
     Bernoulli,
     Beta,
@@ -20,8 +19,8 @@ from vae_jax.distributions import (
     Mixture,
     standard_normal,
 )
-from vae_jax.networks import DenseEncoder
-from vae_jax.posteriors import LatentOptions, gaussian_posterior
+from vae_jax.models.posteriors import LatentOptions, gaussian_posterior
+from vae_jax.networks import DenseEncoder, flows
 
 
 class Prior(NamedTuple):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.runs import Evaluation, Run
+from experiments.support.assembly import Evaluation, Run
 from vae_jax import datasets, evaluation, objectives, training
 
 

@@ -18,7 +18,7 @@ from vae_jax.distributions import (
     Levels,
     Poisson,
 )
-from vae_jax.tables import look_up
+from vae_jax.lookup import look_up
 
 
 class LikelihoodOptions(NamedTuple):

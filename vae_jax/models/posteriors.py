@@ -8,7 +8,6 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vae_jax import flows
 from vae_jax.distributions import (
     Bernoulli,
     Beta,
@@ -20,7 +19,7 @@ from vae_jax.distributions import (
     Gamma,
     Gaussian,
 )
-from vae_jax.networks import DenseEncoder, Layers
+from vae_jax.networks import DenseEncoder, Layers, flows
 
 # Posterior scales lie within exp(-10) .. exp(10), softly: sample, density and KL all see the
 # bounded number.

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Key
 
 from vae_jax.distributions import Relaxed, has_closed_form_kl, kl_divergence
-from vae_jax.tables import look_up
+from vae_jax.lookup import look_up
 
 
 class Terms(NamedTuple):

@@ -10,19 +10,12 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from experiments.sweeps import Member, plan_members, sweepable
-from vae_jax import (
-    datasets,
-    likelihoods,
-    models,
-    objectives,
-    optimizers,
-    placement,
-    posteriors,
-    threefry,
-    training,
-)
-from vae_jax.tables import look_up, pick
+from experiments.support.sweeps import Member, plan_members, sweepable
+from vae_jax import datasets, models, objectives, training
+from vae_jax.fast import threefry
+from vae_jax.lookup import look_up, pick
+from vae_jax.models import likelihoods, posteriors
+from vae_jax.training import optimizers, sharding
 
 
 class Run(NamedTuple):
@@ -36,7 +29,7 @@ class Run(NamedTuple):
     """init() -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
     """train_steps(state, dataset.train, stop) -> (state, metrics); donates the state."""
-    placement: placement.Placement
+    placement: sharding.Placement
     """Which devices hold the state, the data and the metrics."""
     members: list[Member]
     num_steps: int
@@ -104,8 +97,8 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
         name: jnp.array([member.point.get(field, value) for member in members], jnp.float32)
         for field, (name, value) in sweepable(config, objective.hparams).items()
     }
-    placed = placement.plan_placement(jax.devices(), len(members), config.training.batch_size)
-    batches = placement.divide_batches(batches, placed)
+    placed = sharding.plan_placement(jax.devices(), len(members), config.training.batch_size)
+    batches = sharding.divide_batches(batches, placed)
     step = training.make_train_step(vae, objective, optimizer, batches, ema_decay)
     return Run(
         dataset=dataset,

@@ -10,7 +10,7 @@ from jax import Array
 import jax.numpy as jnp
 import optax
 
-from vae_jax.tables import look_up
+from vae_jax.lookup import look_up
 
 Optimizer = Callable[[Mapping[str, Array]], optax.GradientTransformation]
 

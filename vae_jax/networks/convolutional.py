@@ -14,7 +14,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vae_jax.convolutions import downsample, same, upsample
+from vae_jax.fast.convolutions import downsample, same, upsample
 
 ACTIVATIONS: dict[str, Callable] = {
     "elu": nn.elu,

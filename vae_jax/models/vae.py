@@ -11,7 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Key
 
 from vae_jax.distributions import Distribution, Masked, Observed, Product, spread
-from vae_jax.likelihoods import LIKELIHOODS, Likelihood, LikelihoodOptions
+from vae_jax.lookup import look_up, pick
+from vae_jax.models.likelihoods import LIKELIHOODS, Likelihood, LikelihoodOptions
+from vae_jax.models.posteriors import POSTERIORS, LatentOptions, Posterior, decoder_input
+from vae_jax.models.priors import PRIORS, Prior, check_pair
 from vae_jax.networks import (
     ACTIVATIONS,
     INITIALIZERS,
@@ -21,9 +24,6 @@ from vae_jax.networks import (
     check_conv_shape,
     is_convolutional,
 )
-from vae_jax.posteriors import POSTERIORS, LatentOptions, Posterior, decoder_input
-from vae_jax.priors import PRIORS, Prior, check_pair
-from vae_jax.tables import look_up, pick
 
 
 class VAE(NamedTuple):

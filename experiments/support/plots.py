@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.runs import Run
+from experiments.support.assembly import Run
 from vae_jax import figures
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Masked

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Float, Key
 
 from vae_jax.distributions import Distribution, Flow
+from vae_jax.lookup import look_up
 from vae_jax.networks import ACTIVATIONS, Dense, Layers
-from vae_jax.tables import look_up
 
 # A layer's scales lie within exp(-3) .. exp(3).
 LOG_SCALE_BOUND = 3.0

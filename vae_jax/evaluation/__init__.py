@@ -1,0 +1,1 @@
+from vae_jax.evaluation.importance_sampling import *  # noqa: F403

@@ -1,0 +1,1 @@
+from vae_jax.models.vae import *  # noqa: F403

@@ -1,0 +1,1 @@
+from vae_jax.networks.convolutional import *  # noqa: F403

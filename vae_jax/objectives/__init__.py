@@ -1,0 +1,1 @@
+from vae_jax.objectives.elbo import *  # noqa: F403

@@ -1,0 +1,1 @@
+from vae_jax.training.loop import *  # noqa: F403
