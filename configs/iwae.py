@@ -5,14 +5,11 @@
 The network and data of configs/elbo.py, for 50 epochs.
 """
 
-import ml_collections
-
 from configs import elbo
 
 
 def get_config():
     config = elbo.get_config()
-    config.objective = ml_collections.ConfigDict()
     config.objective.name = "iwae"
     config.objective.num_samples = 5  # K
     config.training.num_epochs = 50

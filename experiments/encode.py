@@ -14,16 +14,16 @@ from absl import flags
 import jax
 import numpy as np
 
-from experiments.evaluate import load_member
 from experiments.support import cli, console, measurement, run_folder
 from experiments.support.assembly import Evaluation, Run
+from experiments.support.loading import load_member
 from vae_jax import datasets, evaluation
 from vae_jax.distributions import FullGaussian, Gaussian, Masked
 
 
 def encode_examples(
     run: Run,
-    how: Evaluation,
+    how_measured: Evaluation,
     params: Any,
     examples: datasets.Examples,
     progress: Callable[[Iterable], Iterable] = iter,
@@ -32,22 +32,26 @@ def encode_examples(
 
     Args:
       run: the run.
-      how: its number of importance samples, its key and its sizes are used.
+      how_measured: its number of importance samples, its keys and its sizes are used.
       params: those of one member.
       examples: as they are stored, like those of run.dataset.
       progress: wraps the sequence of batches.
     """
     # They stand in for the test set, so that its own examples give the numbers of summary.json.
     run = run._replace(dataset=run.dataset._replace(test=examples))
-    seen = measurement.model_examples(run, how, "test")
-    measure = measurement.make_measure(run.vae, how, how.num_samples)
-    describe = make_describe(run.vae, how.key)
+    seen = measurement.model_examples(run, how_measured, "test")
+    measure = measurement.make_run_measure(run, how_measured, how_measured.num_samples)
+    describe = make_describe(run.vae, how_measured.keys.pictures)
 
     def measure_and_describe(params, indices, batch):
-        return measure(params, indices, batch) | describe(params, indices, batch)
+        measured = measure(params, indices, batch)
+        # The program's `reconstruction` is an example, not a number in nats.
+        del measured["kl"], measured["reconstruction"]
+        return measured | describe(params, indices, batch)
 
-    results = evaluation.map_examples(measure_and_describe, params, seen, how.batch_size, progress)
-    del results["rate"], results["distortion"]
+    results = evaluation.map_examples(
+        measure_and_describe, params, seen, how_measured.batch_size, progress
+    )
     return {name.removeprefix("posterior_"): each for name, each in results.items()}
 
 
@@ -144,7 +148,7 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
       OSError: the output cannot be written.
     """
     name = f"--input={source}"
-    run, how, params = load_member(workdir, member)
+    run, how_measured, params = load_member(workdir, member)
     values = run.dataset.values
     x, y, mask = datasets.read_npz(source, tuple(values) if isinstance(values, Mapping) else ())
     examples = datasets.Examples(*datasets.check_examples(x, y, name, mask))
@@ -152,14 +156,14 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
         examples = examples._replace(x=Masked(examples.x, np.ones(examples.x.shape, np.uint8)))
     check_fits(run, examples, name)
     count = datasets.num_examples(examples)
-    batch_size = min(how.batch_size, count)
-    how = how._replace(num_samples=num_samples, batch_size=batch_size)
+    batch_size = min(how_measured.batch_size, count)
+    how_measured = how_measured._replace(num_samples=num_samples, batch_size=batch_size)
     track = console.track(f"examples, {num_samples} importance samples each", batch_size)
     with run_folder.output_file(Path(output)) as file:
         dynamic = [each for each in fields_of(values) if each.binarization == "dynamic"]
         if dynamic:
             console.say(f"the model sees bits: drawn once, P(1) = x / {dynamic[0].maximum:g}")
-        encoded = encode_examples(run, how, params, examples, track)
+        encoded = encode_examples(run, how_measured, params, examples, track)
         np.savez(file, **encoded)
     means = ", ".join(f"{key} {encoded[key].mean():.2f}" for key in ("elbo", "log_likelihood"))
     console.say(f"{output}: {count} examples; means in nats: {means}")
@@ -178,6 +182,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("input", None, "npz with the examples under key x")
     flags.DEFINE_string("output", None, "npz to write")
     flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
-    flags.DEFINE_integer("num_samples", 100, "importance samples an example", lower_bound=1)
+    flags.DEFINE_integer("num_samples", 100, "importance samples per example", lower_bound=1)
     cli.define_machine_flags()
     cli.run_program(main, required=("workdir", "input", "output"))

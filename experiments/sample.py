@@ -13,9 +13,9 @@ from absl import flags
 import jax
 import numpy as np
 
-from experiments.evaluate import load_member
 from experiments.support import cli, console, run_folder
 from experiments.support.assembly import Run
+from experiments.support.loading import load_member
 from vae_jax import datasets, evaluation, figures
 from vae_jax.distributions import Masked
 from vae_jax.fast import threefry
@@ -46,14 +46,16 @@ def draw_samples(
         drawn = {"z": z, "mean": p.mean, "x": p.sample(key_x)}
         return flat_names(drawn if y is None else drawn | {"y": y})
 
-    batched, key = evaluation.over_examples(draw), threefry.key(seed)
-    return evaluation.map_examples(
-        batched, (params, key), conditions(run, num, label), batch_size, progress
-    )
+    key, key_conditions = jax.random.split(threefry.key(seed))
+    ys = conditions(run, num, label, key_conditions)
+    batched = evaluation.over_examples(draw)
+    return evaluation.map_examples(batched, (params, key), ys, batch_size, progress)
 
 
-def conditions(run: Run, num: int, label: int | None) -> Any:
+def conditions(run: Run, num: int, label: int | None, key: Any) -> Any:
     """Return `num` values of y: one label, or all in turn, or those of test examples.
+
+    `key` draws their bits, where the model sees bits.
 
     Raises:
       ValueError: a label that the run does not have.
@@ -66,7 +68,7 @@ def conditions(run: Run, num: int, label: int | None) -> Any:
         return np.full(num, label) if label is not None else np.arange(num) % condition
     if condition is None:
         return np.arange(num)  # not used
-    test = datasets.to_model_examples(run.dataset, threefry.key(0), run.dataset.test)
+    test = datasets.to_model_examples(run.dataset, key, run.dataset.test)
     return np.resize(test.y, (num, *test.y.shape[1:]))
 
 
@@ -109,8 +111,8 @@ def sample_to_file(
     path, picture = Path(output), Path(output).with_suffix(".png")
     if path == picture:
         raise ValueError(f"--output={output} is where the picture goes: name an npz")
-    run, how, params = load_member(workdir, member)
-    batch_size = min(how.batch_size, num)
+    run, how_measured, params = load_member(workdir, member)
+    batch_size = min(how_measured.batch_size, num)
     track = console.track("samples", batch_size)
     with run_folder.output_file(path) as file, run_folder.output_file(picture) as image:
         samples = draw_samples(run, params, num, seed, batch_size, track, label)

@@ -3,10 +3,10 @@
 import importlib.metadata
 import os
 from pathlib import Path
-import subprocess
-import sys
 
 import pytest
+
+from tests.support.programs import TRAINED, train
 
 # Most of the tests' time is compilation, which this halves; XLA_FLAGS="" tests what users run.
 # The older emitters take a third of the time again; a jaxlib without them would end at the flag.
@@ -14,8 +14,6 @@ _quick = "--xla_backend_optimization_level=0"
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     _quick += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", _quick)
-
-ROOT = Path(__file__).parents[1]
 
 DATA_DIR = Path(
     os.environ.get("VAE_JAX_TEST_DATA")
@@ -41,36 +39,6 @@ def shared_cache(tmp_path_factory) -> str:
 def own_cache(shared_cache, monkeypatch) -> None:
     """Keep the tests out of the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", shared_cache)
-
-
-def run_program(program, *arguments, **options):
-    """Run `python -m program` in the repository and return the finished process."""
-    command = [sys.executable, "-m", program, *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, **options
-    )
-
-
-def train(workdir, *arguments, config="beta", **options):
-    """Run the training program in a workdir."""
-    command = ("experiments.train", f"--config=configs/{config}.py", f"--workdir={workdir}")
-    return run_program(*command, *arguments, **options)
-
-
-SMALL = (
-    "--config.vae.hidden=(16,)",
-    "--config.training.num_epochs=2",
-    "--config.training.batch_size=100",
-    "--config.optimizer.warmup_steps=5",
-    "--config.evaluation.num_samples=3",
-)
-TRAINED = (
-    *SMALL,
-    "--config.num_seeds=2",
-    "--config.training.num_epochs=3",
-    "--config.training.log_every_steps=10",
-    "--config.evaluation.num_samples=100",
-)
 
 
 @pytest.fixture(scope="session")

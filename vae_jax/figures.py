@@ -112,16 +112,23 @@ def latent_scatter(means: np.ndarray, labels: np.ndarray | None, title: str) -> 
     return figure
 
 
+_TITLES = {
+    "elbo": "ELBO",
+    "kl": "KL(q(z|x) || p(z))",
+    "reconstruction": "reconstruction, E log p(x|z)",
+}
+
+
 def training_curves(history: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Any:
-    """Draw ELBO, rate and distortion against the step, one panel each.
+    """Draw ELBO, KL and reconstruction against the step, one panel each.
 
     Args:
-      history: {name of a curve: {"step": (points,), "elbo": (points, members), "rate": ...,
-        "distortion": ...}}, in nats.
+      history: {name of a curve: {"step": (points,), "elbo": (points, members), "kl": ...,
+        "reconstruction": ...}}, in nats.
       title: above the panels.
     """
     figure = _figure(10.0, 3.2)
-    for axes, quantity in zip(figure.subplots(1, 3), ("elbo", "rate", "distortion"), strict=True):
+    for axes, quantity in zip(figure.subplots(1, 3), ("elbo", "kl", "reconstruction"), strict=True):
         for i, (name, curve) in enumerate(history.items()):
             lines = axes.plot(curve["step"], curve[quantity], color=f"C{i}", linewidth=1.2)
             lines[0].set_label(name)
@@ -133,7 +140,7 @@ def training_curves(history: Mapping[str, Mapping[str, np.ndarray]], title: str)
         if len(settled):
             margin = 0.05 * np.ptp(settled) + 1e-3
             axes.set_ylim(settled.min() - margin, settled.max() + margin)
-        axes.set(title=quantity.replace("elbo", "ELBO"), xlabel="step", ylabel="nats")
+        axes.set(title=_TITLES[quantity], xlabel="step", ylabel="nats")
         axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
     figure.suptitle(title, fontsize=9)

@@ -1,23 +1,122 @@
-"""Looking a name up in a table: the package's own, or one with a row for each field of x."""
+"""Looking a row up in a table by its name, and the options that a row takes.
 
-from collections.abc import Mapping
+A table is a dictionary from names to rows. A row is a function that makes something, or a tuple
+with such a function as its field `make`. Its keyword-only arguments are its options, with their
+defaults; the first line of its docstring says what the row is.
+"""
+
+from collections.abc import Iterable, Mapping
 import difflib
+import inspect
+import re
 from typing import Any
 
 
-def look_up(table: Mapping[str, Any], name: str, field: str) -> Any:
-    """Return table[name]; `field` says in an error where the name came from.
+def look_up(table: Mapping[str, Any], name: str, argument: str) -> Any:
+    """Return table[name]; `argument` says in an error where the name came from.
 
     Raises:
       ValueError: no such row; the message names the nearest row and all of them.
     """
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(str(name), table, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ValueError(f"{field}={name!r} is unknown{hint}; known: {', '.join(sorted(table))}")
+    raise ValueError(f"{argument}={name!r} is unknown{_hint(name, table)}; known: {_list(table)}")
 
 
 def pick(table: Any, field: str) -> Any:
     """Return a field's entry of a dictionary, or what serves all fields."""
     return table[field] if isinstance(table, Mapping) else table
+
+
+def options_of(row: Any) -> dict[str, Any]:
+    """Return {option: default} of a row: the keyword-only arguments of its function."""
+    parameters = inspect.signature(_function(row)).parameters.values()
+    return {each.name: each.default for each in parameters if each.kind == each.KEYWORD_ONLY}
+
+
+def take_options(row: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the options that this row takes."""
+    known = options_of(row)
+    return {name: value for name, value in options.items() if name in known}
+
+
+def unused_options(
+    options: Mapping[str, Any],
+    chosen: Iterable[tuple[str, str]],
+    tables: Mapping[str, Mapping[str, Any]],
+    undecided: Iterable[str] = (),
+) -> dict[str, str]:
+    """Return {option: why it is refused} of the options that no chosen row takes.
+
+    Args:
+      options: by name.
+      chosen: (argument, name of the row) pairs, whose names are in their tables.
+      tables: {argument that names a row: its table}.
+      undecided: arguments whose row is chosen later: an option of any row of their tables may be
+        taken.
+    """
+    chosen = list(chosen)
+    rows = [tables[argument][name] for argument, name in chosen]
+    rows += [row for argument in undecided for row in tables[argument].values()]
+    taken = {option for row in rows for option in options_of(row)}
+    names = ", ".join(f"{argument}={name!r}" for argument, name in chosen)
+    return {
+        option: f"{option}={value!r} is {_who_takes(option, tables)}; chosen: {names}"
+        for option, value in options.items()
+        if option not in taken
+    }
+
+
+def check_options(
+    options: Mapping[str, Any],
+    chosen: Iterable[tuple[str, str]],
+    tables: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Refuse an option that no chosen row takes.
+
+    Raises:
+      ValueError: with the rows that take it, or the options that are known.
+    """
+    for message in unused_options(options, chosen, tables).values():
+        raise ValueError(message)
+
+
+def summary_of(row: Any) -> str:
+    """Return what a row is: the first line of its function's docstring."""
+    return inspect.getdoc(_function(row)).splitlines()[0].rstrip(".")
+
+
+def option_meanings(row: Any) -> dict[str, str]:
+    """Return {option: what it means}, from the section `Args:` of the row's docstring."""
+    _, _, arguments = inspect.getdoc(_function(row)).partition("Args:\n")
+    entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", arguments.partition("\n\n")[0], re.M)
+    known = options_of(row)
+    return {name: " ".join(text.split()) for name, text in entries if name in known}
+
+
+def _function(row):
+    return getattr(row, "make", row)
+
+
+def _who_takes(option, tables):
+    takers = [
+        f"{argument}={name}"
+        for argument, table in tables.items()
+        for name, row in table.items()
+        if option in options_of(row)
+    ]
+    if takers:
+        return f"an option of {', '.join(takers)} only"
+    known = {
+        each for table in tables.values() for row in table.values() for each in options_of(row)
+    }
+    return f"no option of any {' or '.join(tables)}{_hint(option, known)} (known: {_list(known)})"
+
+
+def _hint(name, known):
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _list(names):
+    return ", ".join(sorted(names)) or "none"

@@ -1,6 +1,6 @@
-"""What a config stands for: it is opened here, once, and handed out as plain arguments."""
+"""From a config to values: it is opened here, once, and handed out as plain arguments."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 import functools
 import math
 from typing import Any, NamedTuple
@@ -8,39 +8,40 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 
+from experiments.support.options import by_field, errors_of, resolve_block
+from experiments.support.processes import members_at_once
 from experiments.support.sweeps import Member, plan_members, sweepable
-from vae_jax import datasets, models, objectives, training
+from vae_jax import datasets, evaluation, models, objectives, training
 from vae_jax.fast import threefry
-from vae_jax.lookup import look_up, pick
-from vae_jax.models import likelihoods, posteriors
-from vae_jax.training import optimizers, sharding
+from vae_jax.lookup import take_options
+from vae_jax.tables import TABLES
 
 
 class Run(NamedTuple):
-    """The five values of a run, and what follows from them."""
+    """The values of a run, and what follows from them."""
 
+    config: ml_collections.ConfigDict
+    """What the run resolved to, defaults included."""
     dataset: datasets.Dataset
     vae: models.VAE
-    objective: objectives.Objective
-    optimizer: optimizers.Optimizer
     init: Callable[[], training.TrainState]
     """init() -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
     """train_steps(state, dataset.train, stop) -> (state, metrics); donates the state."""
-    placement: sharding.Placement
+    placement: training.Placement
     """Which devices hold the state, the data and the metrics."""
     members: list[Member]
     num_steps: int
     """Length of the run, in updates."""
     steps_per_epoch: int
-    latents: str
-    """What z is, as its row of `posteriors.POSTERIORS` says."""
-    is_conditional: bool
-    """Whether the model is given y."""
     bits_dimensions: int
-    """The values of x that bits per dimension are over; 0: they have no meaning."""
+    """Number of values of x that bits per dimension are over; 0: they have no meaning."""
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the model is given y."""
+        return self.config.vae.conditional
 
     @property
     def member_names(self) -> list[str]:
@@ -60,7 +61,7 @@ class Evaluation(NamedTuple):
     """How a run is measured; none of it changes the training."""
 
     num_samples: int
-    key: Any
+    keys: evaluation.EvaluationKeys
     batch_size: int
     chunk_size: int
 
@@ -68,183 +69,162 @@ class Evaluation(NamedTuple):
 def build_run(config: ml_collections.ConfigDict) -> Run:
     """Make the data set, the model, the objective, the optimizer and the update of a config.
 
+    Args:
+      config: what `options.resolve` returned.
+
     Raises:
       ValueError: a name or value that is not possible, saying what is.
     """
-    check_positive(config, "num_seeds", "training.num_epochs", "training.log_every_steps")
-    check_positive(config, "training.eval_every_epochs", "training.checkpoint_every_epochs")
-    check_positive(config, "optimizer.learning_rate")
-    ema_decay = config.optimizer.ema_decay
-    if not 0 <= ema_decay < 1:
-        raise ValueError(f"optimizer.ema_decay must lie in 0 .. 1, got {ema_decay}")
-
-    if config.training.profile_steps < 0:
-        raise ValueError(f"training.profile_steps is {config.training.profile_steps}, not >= 0")
-    if config.vae.precision == "float64":
-        jax.config.update("jax_enable_x64", True)
-
+    use_precision(config.vae.precision)
+    check_numbers(config)
     # What costs nothing to check comes before the data.
-    objective = objectives.make_objective(**config.objective)
+    with errors_of("objective"):
+        objective = objectives.make_objective(**config.objective)
     members = plan_members(config, objective.hparams)
-    check_objective(objective, config.objective.name, config.vae.posterior)
-    data = config.data.to_dict()
-    dataset = datasets.load_dataset(**data | {"binarization": by_field(data["binarization"])})
+    dataset = load_dataset(**config.data)
+    config = with_likelihood(config, dataset)
     vae = build_vae(dataset, **config.vae)
-    batches = datasets.make_batches(dataset, config.training.batch_size)
+    with errors_of("objective"):
+        objectives.check_latents(vae, objective.relaxes)
+    return assemble(config, dataset, vae, objective, members)
+
+
+def assemble(
+    config: ml_collections.ConfigDict,
+    dataset: datasets.Dataset,
+    vae: models.VAE,
+    objective: objectives.Objective,
+    members: list[Member],
+) -> Run:
+    """Join what was made to a run: its batches, its optimizer, its devices and its update."""
+    ema_decay, batch_size = config.optimizer.ema_decay, config.training.batch_size
+    with errors_of("training"):
+        batches = datasets.make_batches(dataset, batch_size)
+        placed = training.plan_placement(jax.devices(), len(members), batch_size)
     num_steps = config.training.num_epochs * batches.steps_per_epoch
-    optimizer = build_optimizer(num_steps, **config.optimizer)
-    hparams = {
-        name: jnp.array([member.point.get(field, value) for member in members], jnp.float32)
-        for field, (name, value) in sweepable(config, objective.hparams).items()
-    }
-    placed = sharding.plan_placement(jax.devices(), len(members), config.training.batch_size)
-    batches = sharding.divide_batches(batches, placed)
-    step = training.make_train_step(vae, objective, optimizer, batches, ema_decay)
-    return Run(
-        dataset=dataset,
+    with errors_of("optimizer"):
+        optimizer = build_optimizer(num_steps, **config.optimizer)
+    init = functools.partial(
+        init_run,
+        dataset,
+        members,
+        sweepable(config, objective.hparams),
         vae=vae,
         objective=objective,
         optimizer=optimizer,
-        init=functools.partial(
-            init_run,
-            dataset,
-            [member.seed for member in members],
-            hparams,
-            vae=vae,
-            objective=objective,
-            optimizer=optimizer,
-            use_ema=ema_decay > 0,
-        ),
-        train_steps=training.make_train_steps(
-            step,
-            batches,
-            len(members),
-            out_shardings=(placed.state, placed.copied),
-            members_at_once=placed.members_at_once,
-            debug_nans=config.debug_nans,
-        ),
+        use_ema=ema_decay > 0,
+    )
+    divided = training.divide_batches(batches, placed)
+    train_steps = training.make_train_steps(
+        training.make_train_step(vae, objective, optimizer, divided, ema_decay),
+        divided,
+        out_shardings=(placed.state, placed.copied),
+        members_at_once=members_at_once(placed),
+        debug_nans=config.debug_nans,
+    )
+    return Run(
+        config=config,
+        dataset=dataset,
+        vae=vae,
+        init=init,
+        train_steps=train_steps,
         placement=placed,
         members=members,
         num_steps=num_steps,
         steps_per_epoch=batches.steps_per_epoch,
-        latents=posteriors.POSTERIORS[config.vae.posterior].values,
-        is_conditional=config.vae.conditional,
-        bits_dimensions=count_bits_dimensions(dataset, by_field(config.vae.likelihood)),
+        bits_dimensions=models.count_bits_dimensions(dataset, by_field(config.vae.likelihood)),
     )
 
 
-def build_vae(
-    dataset: datasets.Dataset, likelihood: str, conditional: bool, **options: Any
-) -> models.VAE:
-    """Make the model of a config's block `vae`, of the shape and the kind that the data have.
+def use_precision(precision: str) -> None:
+    """Switch float64 on where it is asked for: before any array is made."""
+    if precision == "float64":
+        jax.config.update("jax_enable_x64", True)
+
+
+def load_dataset(**options: Any) -> datasets.Dataset:
+    """Load the data set of a config's block `data`.
 
     Raises:
-      ValueError: what `models.make_vae` raises, a likelihood that is no density of the data, a
-        condition that they do not have, or more pseudo-inputs than training examples.
+      ValueError: what `datasets.load_dataset` raises.
     """
-    names = by_field(likelihood)
-    if isinstance(names, Mapping) and set(names) != set(dataset.fields):
-        raise ValueError(
-            f"vae.likelihood={likelihood!r} must name the fields of the data: "
-            f"{', '.join(dataset.fields)}"
-        )
-    for field, values in dataset.fields.items():
-        low, high = values.value_range
-        what = f"{dataset.protocol} ({field}: values {low:g} .. {high:g})"
-        likelihoods.check_likelihood(pick(names, field), values.kinds, what)
-    condition = dataset.condition if conditional else None
-    if conditional and condition is None:
-        raise ValueError(
-            f"vae.conditional=True needs y, which {dataset.name} has not: give labels under key "
-            "'y', or parts of the image by data.given_quadrants=1"
-        )
-    if isinstance(condition, int):
-        lowest = min(part.y.min() for part in (dataset.train, dataset.validation, dataset.test))
-        if lowest < 0:
-            raise ValueError(f"'y' of {dataset.name} must be labels 0, 1, ..., got {lowest}")
-    count = datasets.num_examples(dataset.train)
-    if options["prior"] == "vampprior" and options["num_components"] > count:
-        raise ValueError(
-            f"vae.num_components={options['num_components']} pseudo-inputs are more than the "
-            f"{count} training examples that they start from"
-        )
-    return models.make_vae(
-        dataset.shape,
-        likelihood=names,
-        num_levels=dataset.by_field("num_levels"),
-        condition=condition,
-        masked=dataset.is_masked,
-        **options,
-    )
+    with errors_of("data"):
+        if "binarization" in options:
+            options["binarization"] = by_field(options["binarization"])
+        return datasets.load_dataset(**options)
 
 
-def count_bits_dimensions(dataset: datasets.Dataset, names: str | dict[str, str]) -> int:
-    """Return the number of values of x, or 0 where log p(x|z) is no log-probability of all."""
-    chosen = [likelihoods.LIKELIHOODS[pick(names, field)] for field in dataset.fields]
-    if not all(row.is_discrete for row in chosen):
-        return 0
-    if dataset.given is not None:
-        return int(np.sum(dataset.given == 0))
-    if dataset.is_masked:
-        return 0
-    return sum(math.prod(values.shape) for values in dataset.fields.values())
-
-
-def by_field(text: str) -> str | dict[str, str]:
-    """Read "name" as it is, and "field=name,field=name" as a dictionary."""
-    if "=" not in text:
-        return text
-    return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
-
-
-def check_objective(objective: objectives.Objective, name: str, posterior: str) -> None:
-    """Refuse an objective whose samples this posterior does not have.
+def with_likelihood(
+    config: ml_collections.ConfigDict, dataset: datasets.Dataset
+) -> ml_collections.ConfigDict:
+    """Return the config with the likelihood and its options, which the data set may have chosen.
 
     Raises:
-      ValueError: with the remedy.
+      ValueError: a likelihood that does not fit the data, or an option of another one.
     """
-    row = look_up(posteriors.POSTERIORS, posterior, "vae.posterior")
-    if row.is_discrete == objective.relaxes:
-        return
-    kind, remedy = (
-        ("discrete", "objective.name=concrete (see configs/concrete.py)")
-        if row.is_discrete
-        else (
-            "continuous",
-            "objective.name=elbo or iwae, or vae.posterior=categorical or bernoulli",
-        )
-    )
-    raise ValueError(
-        f"objective.name={name!r} does not train the {kind} latents of vae.posterior="
-        f"{posterior!r}: use {remedy}"
-    )
+    with errors_of("vae"):
+        names = models.choose_likelihood(dataset, by_field(config.vae.likelihood))
+        if not isinstance(names, str):
+            names = ",".join(f"{field}={name}" for field, name in names.items())
+        block = config.vae.to_dict() | {"likelihood": names}
+        block, _ = resolve_block(block, TABLES["vae"])
+    return ml_collections.ConfigDict(config.to_dict() | {"vae": block})
 
 
-def build_evaluation(config: ml_collections.ConfigDict) -> Evaluation:
-    """Read the evaluation block.
+def build_vae(dataset: datasets.Dataset, likelihood: str, **options: Any) -> models.VAE:
+    """Make the model of a config's block `vae`.
 
     Raises:
-      ValueError: a number below one.
+      ValueError: what `models.make_vae_for` raises.
     """
-    sizes = ("num_samples", "batch_size", "chunk_size")
-    check_positive(config, *(f"evaluation.{size}" for size in sizes))
-    block = config.evaluation
-    return Evaluation(
-        block.num_samples, threefry.key(block.seed), block.batch_size, block.chunk_size
-    )
+    with errors_of("vae"):
+        return models.make_vae_for(dataset, likelihood=by_field(likelihood), **options)
 
 
 def build_optimizer(
-    num_steps, learning_rate, ema_decay, name, clip_norm, schedule, **schedule_options
-):
-    """Split the optimizer's block into its schedule and the rest."""
-    shape = optimizers.make_schedule(schedule, num_steps=num_steps, **schedule_options)
-    return optimizers.make_optimizer(name, shape, clip_norm=clip_norm)
+    num_steps: int,
+    learning_rate: float,
+    ema_decay: float,
+    name: str,
+    clip_norm: float,
+    schedule: str,
+    warmup_steps: int,
+    **options: Any,
+) -> training.Optimizer:
+    """Make the optimizer of a config's block `optimizer`, whose options are the schedule's too.
+
+    Raises:
+      ValueError: what `make_schedule` and `make_optimizer` raise.
+    """
+    shape = training.make_schedule(
+        schedule,
+        num_steps=num_steps,
+        warmup_steps=warmup_steps,
+        **take_options(training.SCHEDULES[schedule], options),
+    )
+    taken = take_options(training.OPTIMIZERS[name], options)
+    return training.make_optimizer(name, shape, clip_norm=clip_norm, **taken)
 
 
-def init_run(dataset, seeds, hparams, **init):
-    """Initialise one member for each seed."""
-    keys = jax.vmap(threefry.key)(jnp.asarray(seeds))
+def init_run(
+    dataset: datasets.Dataset,
+    members: list[Member],
+    swept: dict[str, tuple[str, float]],
+    **init: Any,
+) -> training.TrainState:
+    """Initialise all members, each with its seed and its point of the sweep.
+
+    Args:
+      dataset: initial biases are set from its training examples.
+      members: the runs.
+      swept: {field of the config: (traced number, its value)}.
+      **init: further arguments of `training.init_members`.
+    """
+    hparams = {
+        name: jnp.array([member.point.get(field, value) for member in members], jnp.float32)
+        for field, (name, value) in swept.items()
+    }
+    keys = jax.vmap(threefry.key)(jnp.asarray([member.seed for member in members]))
 
     # The training examples enter as an argument: as a constant they would be compiled in.
     @jax.jit
@@ -253,6 +233,38 @@ def init_run(dataset, seeds, hparams, **init):
         return training.init_members(keys, hparams, examples=examples, **init)
 
     return init_members(dataset.train, keys)
+
+
+def build_evaluation(config: ml_collections.ConfigDict) -> Evaluation:
+    """Read the evaluation block.
+
+    Raises:
+      ValueError: a number below one.
+    """
+    block = config.evaluation
+    sizes = {name: block[name] for name in ("num_samples", "batch_size", "chunk_size")}
+    with errors_of("evaluation"):
+        objectives.check_positive(**sizes)
+    return Evaluation(keys=evaluation.evaluation_keys(threefry.key(block.seed)), **sizes)
+
+
+def check_numbers(config: ml_collections.ConfigDict) -> None:
+    """Refuse numbers of the config that are out of range.
+
+    Raises:
+      ValueError: with the field and its value.
+    """
+    check_positive(config, "num_seeds", "training.num_epochs", "training.log_every_steps")
+    check_positive(config, "training.eval_every_epochs", "training.checkpoint_every_epochs")
+    check_positive(config, "optimizer.learning_rate")
+    if not 0 <= config.optimizer.ema_decay < 1:
+        raise ValueError(
+            f"config.optimizer: ema_decay must lie in 0 .. 1, got {config.optimizer.ema_decay}"
+        )
+    if config.training.profile_steps < 0:
+        raise ValueError(
+            f"config.training: profile_steps must be >= 0, got {config.training.profile_steps}"
+        )
 
 
 def check_positive(config: ml_collections.ConfigDict, *fields: str) -> None:
@@ -264,4 +276,5 @@ def check_positive(config: ml_collections.ConfigDict, *fields: str) -> None:
     for field in fields:
         value = functools.reduce(getattr, field.split("."), config)
         if not 0 < value < math.inf:
-            raise ValueError(f"{field} must be above 0 and finite, got {value}")
+            block, _, name = f"config.{field}".rpartition(".")
+            raise ValueError(f"{block}: {name} must be above 0 and finite, got {value}")

@@ -106,7 +106,7 @@ def choose_device(device: str) -> None:
         jax.devices()
     except RuntimeError:
         raise ValueError(
-            f"device={device!r} is not available here; --config.device=auto takes what is there"
+            f"device={device!r} is not available here; auto takes what is there"
         ) from None
 
 

@@ -24,8 +24,8 @@ _ROWS = {
     "nll": ("-log p(x) (nats)", ".2f"),
     "nll_standard_error_over_examples": ("its standard error over examples", ".2f"),
     "bits_per_dim": ("bits per dimension", ".3f"),
-    "rate": ("rate, KL(q(z|x) || p(z)) (nats)", ".2f"),
-    "distortion": ("distortion, -E log p(x|z) (nats)", ".2f"),
+    "kl": ("KL(q(z|x) || p(z)) (nats)", ".2f"),
+    "reconstruction": ("reconstruction, E log p(x|z) (nats)", ".2f"),
     "active_units": ("active units", ".0f"),
     "active_units_upper": ("active units of the upper layer", ".0f"),
     "training_seconds": ("training (seconds)", ".1f"),
@@ -35,8 +35,8 @@ _ROWS = {
 _COLUMNS = {
     "elbo": ("ELBO", ".2f"),
     "nll": ("-log p(x)", ".2f"),
-    "rate": ("rate", ".2f"),
-    "distortion": ("distortion", ".2f"),
+    "kl": ("KL", ".2f"),
+    "reconstruction": ("reconstruction", ".2f"),
     "active_units": ("active", ".1f"),
 }
 
@@ -44,11 +44,11 @@ _COLUMNS = {
 def progress_text(metrics: Mapping[str, np.ndarray]) -> str:
     """Return the terms of the bound, averaged over the members that are finite."""
     alive = np.isfinite(metrics["elbo"])
-    elbo, rate, distortion = (
-        np.mean(metrics[name][alive]) for name in ("elbo", "rate", "distortion")
+    elbo, kl, reconstruction = (
+        np.mean(metrics[name][alive]) for name in ("elbo", "kl", "reconstruction")
     )
     failed = f"  {np.sum(~alive)} members failed" if not alive.all() else ""
-    return f"ELBO {elbo:.2f}  rate {rate:.2f}  distortion {distortion:.2f} nats{failed}"
+    return f"ELBO {elbo:.2f}  KL {kl:.2f}  reconstruction {reconstruction:.2f} nats{failed}"
 
 
 def print_header(rows: Mapping[str, str]) -> None:

@@ -2,22 +2,50 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.support.assembly import Run
-from vae_jax import figures
+from experiments.support.assembly import Evaluation, Run
+from vae_jax import figures, training
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Masked
+
+
+class PictureKeys(NamedTuple):
+    """One key for each picture that draws something."""
+
+    reconstructions: Any
+    samples: Any
+    completions: Any
+    classes: Any
+
+
+def draw_members(
+    folder: Path,
+    run: Run,
+    how_measured: Evaluation,
+    state: training.TrainState,
+    test: Examples,
+    measured: list[dict[str, np.ndarray]],
+) -> None:
+    """Draw every member that did not fail; of several, each in a folder of its name."""
+    keys = PictureKeys(*jax.random.split(how_measured.keys.pictures, len(PictureKeys._fields)))
+    for i, member in enumerate(run.members):
+        if state.failure.step[i] >= 0:
+            continue
+        params = training.select_member(state, i).evaluation_params["vae"]
+        own = folder / member.file_name if len(run.members) > 1 else folder
+        caption = f"{run.dataset.protocol}, {member.name}"
+        draw_model(own, run, params, keys, test, measured[i]["posterior_mean"], caption)
 
 
 def draw_model(
     folder: Path,
     run: Run,
     params: Any,
-    key: Any,
+    keys: PictureKeys,
     test: Examples,
     posterior_means: np.ndarray,
     title: str,
@@ -31,7 +59,7 @@ def draw_model(
       folder: where the files go.
       run: the run, of whose model and data this is.
       params: of one member.
-      key: for samples from the posterior and the prior.
+      keys: of the pictures.
       test: test examples as the model sees them.
       posterior_means: shape (examples, latent).
       title: what the model and data are.
@@ -41,14 +69,17 @@ def draw_model(
     # Labels and images are conditions only where the model is given them.
     ys = test.y if run.is_conditional else None
     pictures = {
-        "reconstructions": _reconstructions(run, params, key, decode, test, ys, title),
-        "samples": _samples(run, params, key, decode, ys, title),
+        "reconstructions": _reconstructions(
+            run, params, keys.reconstructions, decode, test, ys, title
+        ),
+        "samples": _samples(run, params, keys.samples, decode, ys, title),
     }
     if run.is_conditional and given is not None:
-        pictures["completions"] = _completions(run, params, key, decode, test, title)
+        pictures["completions"] = _completions(run, params, keys.completions, decode, test, title)
     elif run.is_conditional and np.ndim(ys) == 1:
-        pictures["classes"] = _classes(run, params, key, decode, run.dataset.condition, title)
-    if run.latents in ("real", "two layers"):
+        num_classes = run.dataset.condition
+        pictures["classes"] = _classes(run, params, keys.classes, decode, num_classes, title)
+    if run.vae.latents in ("real", "two layers"):
         pictures["traversal"] = _traversal(decode, ys, posterior_means, title)
         pictures["interpolation"] = _interpolation(decode, test, ys, posterior_means, title)
         pictures["latent_means"] = figures.latent_scatter(
@@ -59,7 +90,7 @@ def draw_model(
 
 
 def draw_curves(folder: Path, curves: Any, title: str) -> None:
-    """Draw ELBO, rate and distortion of training and validation."""
+    """Draw ELBO, KL and reconstruction of training and validation."""
     folder.mkdir(parents=True, exist_ok=True)
     figures.training_curves(curves, title).savefig(folder / "curves.png")
 

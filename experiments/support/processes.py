@@ -11,6 +11,8 @@ import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
+from vae_jax.training import Placement
+
 
 def connect(coordinator: str, num_processes: int, process_index: int) -> None:
     """Join the other processes; to be called before jax knows its devices.
@@ -30,7 +32,7 @@ def connect(coordinator: str, num_processes: int, process_index: int) -> None:
     if coordinator != "auto":
         if not 0 <= process_index < num_processes:
             raise ValueError(
-                "distributed.process_index must lie in 0 .. distributed.num_processes - 1, got "
+                "config.distributed: process_index must lie in 0 .. num_processes - 1, got "
                 f"{process_index} of {num_processes}"
             )
         given = {
@@ -42,7 +44,18 @@ def connect(coordinator: str, num_processes: int, process_index: int) -> None:
         jax.distributed.initialize(**given)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"distributed.coordinator={coordinator!r}: {reason}") from error
+        raise ValueError(f"config.distributed: coordinator={coordinator!r}: {reason}") from error
+
+
+def members_at_once(placement: Placement) -> int | None:
+    """Return how many members to train together, the groups one after the other; None: all.
+
+    A CPU's cache does not hold many models: there, one for every two cores keeps all cores busy.
+    An accelerator trains all at once, and so do devices among which the members are divided.
+    """
+    if jax.devices()[0].platform != "cpu" or placement.divided == "members":
+        return None
+    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 @contextlib.contextmanager

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import ml_collections
 import numpy as np
 
-from configs import default
 from vae_jax import evaluation
 
 # Fields that say how and where a run computes, not what: a resumed run may change them.
@@ -23,6 +23,9 @@ _FREE_FIELDS = (
     "distributed.",
     "training.profile_steps",
 )
+# What earlier versions called a metric: (its name now, the sign to multiply it by).
+_FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
+_LAYOUT = 2  # of config.json and the checkpoints; 1 had the options of all rows in each block
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -56,7 +59,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def output_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that is there when the context closes, whole, and not if it ends by an error.
+    """Write a file atomically; nothing remains after an exception.
 
     Raises:
       OSError: it cannot be written, which is known before anything is computed.
@@ -73,24 +76,34 @@ def output_file(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def read_config(workdir: Path) -> dict[str, Any]:
-    """Return the config of the run in `workdir`; fields newer than it have their defaults.
+def read_config(workdir: Path) -> ml_collections.ConfigDict:
+    """Return the resolved config of the run in `workdir`.
 
     Raises:
-      ValueError: it holds no run, or its config.json is damaged.
+      ValueError: it holds no run, its config.json is damaged, or an earlier version wrote it.
     """
     path = workdir / "config.json"
     if not path.exists():
         raise ValueError(f"--workdir={workdir} holds no run: there is no config.json in it")
     try:
-        saved = json.loads(path.read_text())["config"]
-        blocks = default.get_config().to_dict() | saved
-        for name, block in default.get_config().items():
-            if hasattr(block, "items") and name != "objective":  # which is replaced whole
-                blocks[name] = block.to_dict() | saved.get(name, {})
-        return blocks
+        content = json.loads(path.read_text())
+        config = {name: _with_tuples(value) for name, value in content["config"].items()}
+        layout = content.get("layout", 1)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(f"{path} is damaged: it holds no config") from None
+    if layout != _LAYOUT:
+        raise ValueError(
+            f"{path} was written by another version of vae_jax (layout {layout}, this one reads "
+            f"{_LAYOUT}): its metrics and summary can be read, its checkpoints cannot; train again"
+        )
+    return ml_collections.ConfigDict(config)
+
+
+def _with_tuples(value):
+    # JSON knows no tuples, which is what sizes are.
+    if isinstance(value, dict):
+        return {name: _with_tuples(each) for name, each in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None:
@@ -101,7 +114,7 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
     """
     if not (workdir / "config.json").exists():
         return
-    old, new = _flatten(read_config(workdir)), _flatten(json.loads(json.dumps(config)))
+    old, new = (_flatten(each) for each in (read_config(workdir).to_dict(), config))
     changed = [
         field
         for field in sorted(old | new)
@@ -126,8 +139,8 @@ def write_config(
 ) -> None:
     """Write config.json: the resolved config, versions, device, data fingerprint, members."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    content = {"config": config, "versions": versions, "device": device, "data": data}
-    write_json(workdir / "config.json", content | {"members": members})
+    content = {"layout": _LAYOUT, "config": config, "versions": versions, "device": device}
+    write_json(workdir / "config.json", content | {"data": data, "members": members})
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -180,7 +193,7 @@ def cut_metrics(path: Path, step: int) -> None:
 def read_curves(path: Path) -> dict[str, dict[str, np.ndarray]]:
     """Return {split: {"step": (points,), name: (points, members)}} of a metrics.jsonl.
 
-    What a failed member has no number for is NaN.
+    What a failed member has no number for is NaN. Folders of earlier versions are read too.
     """
     curves: dict[str, dict[str, list]] = {}
     lines = path.read_text().splitlines() if path.exists() else []
@@ -188,7 +201,8 @@ def read_curves(path: Path) -> dict[str, dict[str, np.ndarray]]:
         curve = curves.setdefault(line.pop("split"), {})
         for name, value in line.items():
             value = value["members"] if isinstance(value, dict) else value
-            curve.setdefault(name, []).append(np.atleast_1d(np.array(value, float)))
+            name, sign = _FORMER_NAMES.get(name, (name, 1))
+            curve.setdefault(name, []).append(sign * np.atleast_1d(np.array(value, float)))
     return {
         split: {name: np.stack(values) for name, values in curve.items()}
         for split, curve in curves.items()

@@ -1,11 +1,11 @@
 """Which runs train together: the product of a sweep's values and the seeds."""
 
 import itertools
-import math
 from typing import NamedTuple
 
 import ml_collections
 
+from experiments.support.options import errors_of
 from vae_jax import objectives
 
 
@@ -56,14 +56,14 @@ def plan_members(config: ml_collections.ConfigDict, hparams: dict[str, float]) -
         field, _, values = part.strip().partition("=")
         if field not in known:
             raise ValueError(
-                f"sweep: {field!r} cannot vary within one program; what can: {', '.join(known)} "
-                "(run others one after the other)"
+                f"config.sweep: {field!r} cannot vary within one program; what can: "
+                f"{', '.join(known)} (run others one after the other)"
             )
         try:
             axes[field] = [float(value) for value in values.split(",")]
         except ValueError:
             raise ValueError(
-                f"sweep: {part.strip()!r} is not of the form field=number,number,..."
+                f"config.sweep: {part.strip()!r} is not of the form field=number,number,..."
             ) from None
         for value in axes[field]:
             check_swept(config, field, value)
@@ -79,7 +79,8 @@ def check_swept(config: ml_collections.ConfigDict, field: str, value: float) -> 
       ValueError: with the field and the value.
     """
     block, name = field.split(".")
-    if block == "objective":
-        objectives.make_objective(**(config.objective.to_dict() | {name: value}))
-    elif not 0 < value < math.inf:
-        raise ValueError(f"{field} must be above 0 and finite, got {value}")
+    with errors_of(block):
+        if block == "objective":
+            objectives.make_objective(**(config.objective.to_dict() | {name: value}))
+        else:
+            objectives.check_positive(**{name: value})

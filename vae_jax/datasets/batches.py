@@ -76,7 +76,7 @@ def make_batches(dataset: Dataset, batch_size: int) -> Batches:
     count = num_examples(dataset.train)
     if not 1 <= batch_size <= count:
         raise ValueError(
-            f"training.batch_size must lie in 1 .. {count}, the number of training "
+            f"batch_size must lie in 1 .. {count}, the number of training "
             f"examples of {dataset.name}; got {batch_size}"
         )
     steps_per_epoch = count // batch_size

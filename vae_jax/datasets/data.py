@@ -36,10 +36,12 @@ class Values(NamedTuple):
     values are bits, drawn once; "none": values as they are."""
     is_integer: bool
     """Whether all stored values are integers."""
+    likelihood: str = ""
+    """The row of `models.LIKELIHOODS` that suits them, or "" where they do not tell."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What the values are, as keys of `likelihoods.VALUES`."""
+        """What the values are, as keys of `models.VALUES`."""
         if self.binarization != "none":
             return ("bits",)
         low, high = self.value_range
@@ -76,6 +78,11 @@ class Dataset(NamedTuple):
     def fields(self) -> dict[str, Values]:
         """What the values of each field are; x alone is a field of that name."""
         return {"x": self.values} if isinstance(self.values, Values) else self.values
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether x is one array."""
+        return isinstance(self.values, Values)
 
     @property
     def shape(self) -> Any:
@@ -148,6 +155,7 @@ def make_dataset(
     maximum: Any,
     binarization: Any,
     seed: int = 0,
+    likelihood: str = "",
 ) -> Dataset:
     """Make a data set of arrays, checking that its binarization is possible.
 
@@ -160,13 +168,16 @@ def make_dataset(
       maximum: the stored value that stands for 1, or {field: value}.
       binarization: a row of BINARIZATIONS, or {field: row}.
       seed: of the static binarization.
+      likelihood: the row of `models.LIKELIHOODS` that suits the values where no bits are drawn.
 
     Raises:
       ValueError: an unknown binarization, or values that are no probabilities of bits.
     """
     parts = (train, validation, test)
     if not isinstance(train.x, Mapping):
-        xs, values = describe([part.x for part in parts], name, maximum, binarization, seed)
+        xs, values = describe(
+            [part.x for part in parts], name, maximum, binarization, seed, likelihood
+        )
     else:
         described = {
             field: describe(
@@ -175,6 +186,7 @@ def make_dataset(
                 pick(maximum, field),
                 pick(binarization, field),
                 seed + i,
+                likelihood,
             )
             for i, field in enumerate(train.x)
         }
@@ -185,21 +197,21 @@ def make_dataset(
 
 
 def describe(
-    xs: Sequence[Any], name: str, maximum: float, binarization: str, seed: int
+    xs: Sequence[Any], name: str, maximum: float, binarization: str, seed: int, likelihood: str = ""
 ) -> tuple[Sequence[Any], Values]:
     """Return the three parts of one array, their bits drawn if they are static, and its Values.
 
     Raises:
       ValueError: as `make_dataset`.
     """
-    look_up(dict.fromkeys(BINARIZATIONS), binarization, "data.binarization")
+    look_up(dict.fromkeys(BINARIZATIONS), binarization, "binarization")
     arrays = [x.values if isinstance(x, Masked) else x for x in xs]
     low, high = arrays[0].min() / maximum, arrays[0].max() / maximum
     if binarization != "none" and not 0 <= low <= high <= 1:
         raise ValueError(
-            f"data.binarization={binarization!r} needs values in 0 .. 1 (or uint8), but the values "
-            f"of {name} lie in {low:g} .. {high:g}: use data.binarization=none and "
-            "vae.likelihood=gaussian"
+            f"binarization={binarization!r} needs values in 0 .. 1 (or uint8), but the values "
+            f"of {name} lie in {low:g} .. {high:g}: use binarization=none and "
+            "likelihood=gaussian"
         )
     if np.all((arrays[0] == 0) | (arrays[0] == maximum)):
         binarization = "static"
@@ -216,7 +228,10 @@ def describe(
         maximum = 1.0
     is_integer = all(x.dtype.kind in "bui" or np.all(x == np.round(x)) for x in arrays)
     value_range = (float(low), float(high))
-    return xs, Values(arrays[0].shape[1:], maximum, value_range, binarization, is_integer)
+    likelihood = likelihood if binarization == "none" else "bernoulli"
+    return xs, Values(
+        arrays[0].shape[1:], maximum, value_range, binarization, is_integer, likelihood
+    )
 
 
 def quadrants(shape: tuple[int, ...], count: int) -> np.ndarray:
@@ -233,7 +248,7 @@ def quadrants(shape: tuple[int, ...], count: int) -> np.ndarray:
     """
     if not isinstance(shape, tuple) or len(shape) != 3 or not 1 <= count <= 3:
         raise ValueError(
-            f"data.given_quadrants must be 1, 2 or 3 (or 0), of images (height, width, color); got "
+            f"given_quadrants must be 1, 2 or 3 (or 0), of images (height, width, color); got "
             f"{count} of examples of shape {shape}"
         )
     given = np.zeros(shape, np.float32)

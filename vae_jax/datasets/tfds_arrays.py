@@ -41,13 +41,13 @@ def read_tfds(
         if not download:
             raise ValueError(
                 f"{name} {version} is not prepared in {str(root)!r}: give its folder by "
-                "data.data_dir, or let it be downloaded by data.download=true"
+                "data_dir, or let it be downloaded by download=true"
             )
         _prepare(name, version, root)
     if not list(folder.glob("*.array_record*")):
         raise ValueError(
             f"{str(folder)!r} does not hold array_record files, which is the format read without "
-            "TensorFlow: prepare it anew elsewhere by data.data_dir=... data.download=true"
+            "TensorFlow: prepare it anew elsewhere by data_dir=... download=true"
         )
     identity = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
     key = hashlib.blake2b(repr((str(folder.resolve()), identity)).encode(), digest_size=8)

@@ -5,10 +5,10 @@ event axes and includes every constant.
 """
 
 from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
-from vae_jax.distributions.composed import Chain, Flow, Masked, Observed, Product, spread
-from vae_jax.distributions.concrete import Relaxed
+from vae_jax.distributions.composed import Chain, Flow, Product
+from vae_jax.distributions.concrete import BinaryConcrete, Concrete
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
-from vae_jax.distributions.discrete import Bernoulli, Categorical, DiscretizedLogistic, Poisson
+from vae_jax.distributions.discrete import Bernoulli, Categorical, Poisson
 from vae_jax.distributions.exponential_families import (
     EXPONENTIAL_FAMILIES,
     ExponentialFamily,
@@ -23,9 +23,9 @@ from vae_jax.distributions.kl import (
     kl_divergence,
     kl_per_dimension,
 )
+from vae_jax.distributions.missing import Masked, Observed, spread
 from vae_jax.distributions.mixtures import Mixture
-from vae_jax.distributions.quantized import Levels
-from vae_jax.distributions.relaxed import binary_concrete_log_prob, concrete_log_prob
+from vae_jax.distributions.quantized import Binomial, DiscretizedLogistic, Levels
 
 __all__ = [
     "EXPONENTIAL_FAMILIES",
@@ -34,8 +34,11 @@ __all__ = [
     "LOG_2PI",
     "Bernoulli",
     "Beta",
+    "BinaryConcrete",
+    "Binomial",
     "Categorical",
     "Chain",
+    "Concrete",
     "ContinuousBernoulli",
     "Dirichlet",
     "DiscretizedLogistic",
@@ -52,10 +55,7 @@ __all__ = [
     "Observed",
     "Poisson",
     "Product",
-    "Relaxed",
-    "binary_concrete_log_prob",
     "bregman_kl",
-    "concrete_log_prob",
     "has_closed_form_kl",
     "kl_divergence",
     "kl_per_dimension",

@@ -140,5 +140,5 @@ def _log_gamma_variables(key, concentration):
 
 
 def _at_least_tiny(value):
-    # Smaller floats are subnormal, and XLA's CPU backend flushes them to zero.
+    # Smaller floats are subnormal, which many devices flush to zero.
     return jnp.maximum(value, jnp.finfo(value.dtype).tiny)

@@ -1,14 +1,19 @@
-"""A categorical distribution of each value over equally spaced levels."""
+"""Distributions of values with L equally spaced levels 0, 1 / (L - 1), ..., 1.
+
+They are those of quantized data: counts 0 .. L - 1, such as 8-bit pixels, divided by L - 1.
+"""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jax.scipy.special import gammaln
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import Distribution
+from vae_jax.distributions.base import Distribution, Factorized
 
 
 @jax.tree_util.register_dataclass
@@ -50,3 +55,103 @@ class Levels(Distribution):
     def log_prob(self, value: Float[Array, "*event"]) -> Float[Array, ""]:
         """Return the log-probability of `value` in nats, summed over the event axes."""
         return jnp.sum(self.log_prob_per_dimension(value))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DiscretizedLogistic(Factorized):
+    """Independent levels x in {0, 1/(L-1), ..., 1}, the bins of a logistic variable.
+
+    P(x) = sigmoid((x + h - mean) / s) - sigmoid((x - h - mean) / s) with s = exp(log_scale) and
+    half a bin h = 1 / (2 (L - 1)); the first and the last bin reach to infinity, so that the
+    num_levels = L probabilities sum to one. Eq. (2) of Salimans et al. (2017); Kingma et al.
+    (2016). `mean` is the location of the logistic variable, which only far from both ends is the
+    mean of the levels, and s is no standard deviation.
+
+    Raises:
+      ValueError: fewer than two levels.
+    """
+
+    mean: Any
+    log_scale: Any
+    num_levels: int = dataclasses.field(default=256, metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        if self.num_levels < 2:
+            raise ValueError(f"num_levels={self.num_levels} is not at least 2")
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "*event"]:
+        """Draw levels (no gradient flows through them)."""
+        shape = jnp.broadcast_shapes(jnp.shape(self.mean), jnp.shape(self.log_scale))
+        noise = jax.random.logistic(key, shape, jnp.result_type(self.mean, self.log_scale))
+        level = jnp.round((self.mean + jnp.exp(self.log_scale) * noise) * (self.num_levels - 1))
+        return jnp.clip(level, 0, self.num_levels - 1) / (self.num_levels - 1)
+
+    def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        """Return log P(x) of each x, read as its nearest level, in nats.
+
+        With u and l the bin's standardized ends, sigmoid(u) - sigmoid(l) is the product
+        sigmoid(u) sigmoid(-l) (1 - exp(l - u)), whose logarithms stay finite however far x is.
+        """
+        last = self.num_levels - 1
+        # In units of a bin, an end that two bins share is the same float for both.
+        level, mean = jnp.round(value * last), self.mean * last
+        inverse_scale = jnp.exp(-self.log_scale) / last
+        below_upper = jax.nn.log_sigmoid((level + 0.5 - mean) * inverse_scale)
+        above_lower = -jax.nn.softplus((level - 0.5 - mean) * inverse_scale)
+        inside = below_upper + above_lower + _log1mexp(inverse_scale)
+        return jnp.where(level <= 0, below_upper, jnp.where(level >= last, above_lower, inside))
+
+
+def _log1mexp(x):
+    # log(1 - exp(-x)) of x > 0: either of the two forms loses every digit where the other holds.
+    near = x < 0.7
+    return jnp.where(
+        near,
+        jnp.log(-jnp.expm1(-jnp.where(near, x, 1.0))),
+        jnp.log1p(-jnp.exp(-jnp.where(near, 1.0, x))),
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Binomial(Factorized):
+    """Independent levels x = k / n, with k successes in n trials of probability sigmoid(logits).
+
+    log P(x) = log n! - log k! - log (n - k)! + k l - n softplus(l) with the logit l and k = n x.
+
+    Raises:
+      ValueError: fewer than one trial.
+    """
+
+    logits: Any
+    num_trials: int = dataclasses.field(default=1, metadata={"static": True})
+    """n: one less than the number of levels."""
+
+    def __post_init__(self) -> None:
+        if self.num_trials < 1:
+            raise ValueError(f"num_trials={self.num_trials} is not at least 1")
+
+    @property
+    def mean(self) -> Float[Array, "*event"]:
+        """The mean of x = k / n, the probability p = sigmoid(logits)."""
+        return jax.nn.sigmoid(self.logits)
+
+    @property
+    def variance(self) -> Float[Array, "*event"]:
+        """The variance of x = k / n, p (1 - p) / n."""
+        return jax.nn.sigmoid(self.logits) * jax.nn.sigmoid(-self.logits) / self.num_trials
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "*event"]:
+        """Draw levels (no gradient flows through them)."""
+        dtype = jnp.result_type(self.logits)
+        draws = jax.random.binomial(key, self.num_trials, self.mean, dtype=dtype)
+        return draws / self.num_trials
+
+    def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        """Return log P(x) of each x, read as its nearest level, in nats."""
+        k = jnp.round(value * self.num_trials)
+        log_ways = (
+            math.lgamma(self.num_trials + 1) - gammaln(k + 1) - gammaln(self.num_trials - k + 1)
+        )
+        return log_ways + k * self.logits - self.num_trials * jax.nn.softplus(self.logits)

@@ -1,1 +1,39 @@
-from vae_jax.evaluation.importance_sampling import *  # noqa: F403
+"""Measuring a trained model: every example once, with noise that does not depend on how it is
+computed."""
+
+from vae_jax.evaluation.estimates import Estimate, best_evaluations, bits_per_dim, estimate
+from vae_jax.evaluation.examples import map_examples, over_examples
+from vae_jax.evaluation.gradient_checks import (
+    Comparison,
+    compare_gradient_estimators,
+    pathwise_gradient,
+    score_function_gradient,
+)
+from vae_jax.evaluation.keys import EvaluationKeys, evaluation_keys, sample_keys
+from vae_jax.evaluation.latents import active_units, posterior_means
+from vae_jax.evaluation.measure import draw_in_chunks, make_measure, terms_of_example
+from vae_jax.evaluation.summary import leave_out, mean_bounds, summarize
+
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "EvaluationKeys",
+    "active_units",
+    "best_evaluations",
+    "bits_per_dim",
+    "compare_gradient_estimators",
+    "draw_in_chunks",
+    "estimate",
+    "evaluation_keys",
+    "leave_out",
+    "make_measure",
+    "map_examples",
+    "mean_bounds",
+    "over_examples",
+    "pathwise_gradient",
+    "posterior_means",
+    "sample_keys",
+    "score_function_gradient",
+    "summarize",
+    "terms_of_example",
+]

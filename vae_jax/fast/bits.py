@@ -1,4 +1,4 @@
-"""The log-probability of many bits, which takes one logarithm for eight of them."""
+"""The log-probability of many bits."""
 
 import functools
 import math
@@ -10,13 +10,18 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 
+def plain_log_prob_of_bits(bits: Float[Array, "n"], logits: Float[Array, "n"]) -> Float[Array, ""]:
+    """Return the sum of x l - softplus(l) over bits x with logits l, in nats."""
+    return jnp.sum(bits * logits - jax.nn.softplus(logits))
+
+
 @jax.custom_jvp
 def log_prob_of_bits(bits: Float[Array, "n"], logits: Float[Array, "n"]) -> Float[Array, ""]:
-    """Return the sum of x l - softplus(l) over bits x with logits l, in nats.
+    """Return what `plain_log_prob_of_bits` returns, with one logarithm for eight bits.
 
     softplus(l) = max(l, 0) + log(1 + y) with y = exp(-|l|) in 0 .. 1. The logarithms of eight bits
     are that of one product, 1 + m, which (1 + a)(1 + b) = 1 + (a + b + a b) builds from the y, so
-    that none of their digits is lost. Beside the logarithms saved, XLA's CPU backend computes this
+    that none of their digits is lost. Beside saving logarithms, XLA's CPU backend computes this
     reduction from the logits as they come, where it writes those of a sum to memory first.
     """
     y = jnp.exp(-jnp.abs(logits)).reshape(math.gcd(logits.size, 8), -1)

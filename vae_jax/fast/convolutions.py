@@ -18,7 +18,9 @@ def downsample(
 
     out[m, n] is the sum over k, l of x[2m - 1 + k, 2n - 1 + l] w[k, l].
     """
-    return jax.lax.platform_dependent(x, kernel, cpu=downsample_by_product, default=_downsample)
+    return jax.lax.platform_dependent(
+        x, kernel, cpu=downsample_by_product, default=plain_downsample
+    )
 
 
 def upsample(
@@ -29,7 +31,7 @@ def upsample(
     out[2m + a, 2n + b] is the sum over d, e in {0, 1} of x[m - 1 + a + d, n - 1 + b + e] times
     w[a + 2d, b + 2e].
     """
-    return jax.lax.platform_dependent(x, kernel, cpu=upsample_by_product, default=_upsample)
+    return jax.lax.platform_dependent(x, kernel, cpu=upsample_by_product, default=plain_upsample)
 
 
 def same(
@@ -39,21 +41,21 @@ def same(
 
     out[m, n] is the sum over k, l of x[m - 1 + k, n - 1 + l] w[k, l].
     """
-    return jax.lax.platform_dependent(x, kernel, cpu=same_by_product, default=_same)
+    return jax.lax.platform_dependent(x, kernel, cpu=same_by_product, default=plain_same)
 
 
-def _downsample(x, kernel):
+def plain_downsample(x, kernel):
     dimensions = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
         x[None], kernel, (2, 2), "SAME", dimension_numbers=dimensions
     )[0]
 
 
-def _upsample(x, kernel):
+def plain_upsample(x, kernel):
     return jax.lax.conv_transpose(x[None], kernel, (2, 2), "SAME")[0]
 
 
-def _same(x, kernel):
+def plain_same(x, kernel):
     dimensions = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
         x[None], kernel, (1, 1), "SAME", dimension_numbers=dimensions
@@ -61,7 +63,7 @@ def _same(x, kernel):
 
 
 def downsample_by_product(x, kernel):
-    """Be `downsample` as one product: of 2x2 neighbours in the image of 2x2 blocks."""
+    """Return what `plain_downsample` returns, as one product of the 2x2 blocks of the image."""
     height, width, num_inputs = x.shape
     h, w = height // 2, width // 2
     blocks = jnp.pad(x, ((1, 1), (1, 1), (0, 0))).reshape(h + 1, 2, w + 1, 2, num_inputs)
@@ -73,7 +75,7 @@ def downsample_by_product(x, kernel):
 
 
 def upsample_by_product(x, kernel):
-    """Be `upsample` as four products, one for each parity of the output's row and column."""
+    """Return what `plain_upsample` returns, as one product per parity of row and column."""
     height, width, num_inputs = x.shape
     if kernel.shape[-1] == 1:
         return _upsample_to_grey(x, kernel)
@@ -111,7 +113,7 @@ def _upsample_to_grey(x, kernel):
 
 
 def same_by_product(x, kernel):
-    """Be `same` as one product: of each pixel's nine neighbours."""
+    """Return what `plain_same` returns, as one product of each pixel's nine neighbours."""
     height, width, num_inputs = x.shape
     padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
     neighbours = [padded[k : k + height, m : m + width] for k in range(3) for m in range(3)]

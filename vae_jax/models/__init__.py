@@ -1,1 +1,41 @@
-from vae_jax.models.vae import *  # noqa: F403
+"""Models: q(z|x), p(z) and p(x|z) by their names, joined to a tuple of pure functions."""
+
+from vae_jax.models.for_data import (
+    choose_condition,
+    choose_likelihood,
+    count_bits_dimensions,
+    make_vae_for,
+)
+from vae_jax.models.likelihoods import (
+    LIKELIHOODS,
+    VALUES,
+    Likelihood,
+    LikelihoodRow,
+    check_likelihood,
+)
+from vae_jax.models.posteriors import POSTERIORS, Posterior, PosteriorRow
+from vae_jax.models.priors import PRIORS, Prior, PriorRow, check_pair
+from vae_jax.models.vae import PRECISIONS, TABLES, VAE, make_vae
+
+__all__ = [
+    "LIKELIHOODS",
+    "POSTERIORS",
+    "PRECISIONS",
+    "PRIORS",
+    "TABLES",
+    "VAE",
+    "VALUES",
+    "Likelihood",
+    "LikelihoodRow",
+    "Posterior",
+    "PosteriorRow",
+    "Prior",
+    "PriorRow",
+    "check_likelihood",
+    "check_pair",
+    "choose_condition",
+    "choose_likelihood",
+    "count_bits_dimensions",
+    "make_vae",
+    "make_vae_for",
+]

@@ -1,6 +1,11 @@
-"""Likelihoods p(x|z): what the decoder's outputs mean, and which values each is a density of."""
+"""Likelihoods p(x|z): what the decoder's outputs mean, and which values each is a density of.
+
+A row's `make(num_levels, **options)` gets the number L of values 0, 1 / (L - 1), ..., 1 that
+discrete data have; the others do not use it.
+"""
 
 from collections.abc import Callable, Sequence
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -11,6 +16,7 @@ from jaxtyping import Float
 
 from vae_jax.distributions import (
     Bernoulli,
+    Binomial,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Distribution,
@@ -18,34 +24,30 @@ from vae_jax.distributions import (
     Levels,
     Poisson,
 )
+from vae_jax.fast.reductions import mean_over_examples
 from vae_jax.lookup import look_up
 
 
-class LikelihoodOptions(NamedTuple):
-    """Numbers that the rows of LIKELIHOODS may use."""
-
-    scale: float = 1.0
-    """sigma of a Gaussian, in units of x: fixed, or where a learned one starts."""
-    floor: float = 0.01
-    """The least sigma that is learned: without it the density of a constant pixel has no bound."""
-    num_levels: int = 256
-    """L: discrete values x are 0, 1 / (L - 1), ..., 1."""
-
-
 class Likelihood(NamedTuple):
-    """A row of LIKELIHOODS: decoder outputs and own parameters -> p(x|z)."""
+    """What a row of LIKELIHOODS makes: decoder outputs and own parameters -> p(x|z)."""
+
+    make: Callable[[Array, Any], Distribution]
+    """make(outputs, own) -> distribution of one example; `outputs` has the shape of x, with a last
+    axis more where there are several outputs per value."""
+    outputs_at: Callable[[Array], Array]
+    """outputs_at(xs): outputs fitted to the marginal of xs; the initial bias."""
+    own: Callable[[], dict[str, Array]] = lambda: {}
+    """own() -> first values of its own parameters."""
+    num_outputs: int = 1
+    """Number of decoder outputs per value of x."""
+
+
+class LikelihoodRow(NamedTuple):
+    """What values a likelihood is a density of, and the function that makes it."""
 
     values: str
     """What x must be, a key of VALUES."""
-    make: Callable[[Array, Any, LikelihoodOptions], Distribution]
-    """make(outputs, own, options) -> distribution of one example; `outputs` has the shape of x,
-    with a last axis more where there are several a value."""
-    outputs_at: Callable[[Array, LikelihoodOptions], Array]
-    """outputs_at(xs, options): the outputs that suit all examples alike, where decoding starts."""
-    own: Callable[[LikelihoodOptions], dict[str, Array]] = lambda options: {}
-    """own(options) -> first values of its own parameters."""
-    num_outputs: Callable[[LikelihoodOptions], int] = lambda options: 1
-    """Outputs a value."""
+    make: Callable[..., Likelihood]
 
     @property
     def is_discrete(self) -> bool:
@@ -55,31 +57,193 @@ class Likelihood(NamedTuple):
 
 # What x must be, and what to do where it is not.
 VALUES = {
-    "bits": "bits: draw them by data.binarization=dynamic (or static)",
+    "bits": "bits: draw them by binarization=dynamic (or static)",
     "unit": "values in 0 .. 1",
-    "real": "real numbers: keep grey values by data.binarization=none",
-    "levels": "integers 0 .. data.maximum, as uint8 images are, with data.binarization=none",
-    "counts": "integers >= 0 that nothing divides: data.binarization=none and data.maximum=1",
+    "real": "real numbers: keep grey values by binarization=none",
+    "levels": "integers 0 .. maximum, as uint8 images are, with binarization=none",
+    "counts": "integers >= 0 that nothing divides: binarization=none and maximum=1",
 }
 
 
-def _mean(xs: Float[Array, "examples *shape"]) -> Float[Array, "*shape"]:
-    # XLA's CPU backend takes a second and a gigabyte for MNIST's mean as a reduction, and a
-    # twentieth of either as a product.
-    weights = jnp.full(len(xs), 1 / len(xs), jnp.result_type(xs, float))
-    return jnp.tensordot(weights, xs, axes=1, precision="highest")
+def make_bernoulli(num_levels: int) -> Likelihood:
+    """Bits, by the logit of each."""
+    return Likelihood(lambda outputs, own: Bernoulli(outputs), _logit_of_mean)
 
 
-def _bernoulli_outputs(xs, options):
+def make_binomial(num_levels: int) -> Likelihood:
+    """Integers 0 .. maximum, as the number of successes in that many independent trials."""
+    return Likelihood(lambda outputs, own: Binomial(outputs, num_levels - 1), _logit_of_mean)
+
+
+def make_continuous_bernoulli(num_levels: int) -> Likelihood:
+    """Values in 0 .. 1, a density that is exponential in x."""
+    return Likelihood(
+        lambda outputs, own: ContinuousBernoulli(outputs), _continuous_bernoulli_outputs
+    )
+
+
+def make_gaussian(num_levels: int, *, likelihood_scale: float = 1.0) -> Likelihood:
+    """Real numbers, with a fixed sigma.
+
+    Args:
+      likelihood_scale: sigma, in units of x as the model sees it.
+    """
+    _check_scales(likelihood_scale=likelihood_scale)
+    log_scale = math.log(likelihood_scale)
+    return Likelihood(lambda outputs, own: Gaussian(outputs, log_scale), mean_over_examples)
+
+
+def make_squared_error(num_levels: int) -> Likelihood:
+    """Real numbers, sigma^2 = 1/2: the squared error of the tutorials, as a density."""
+    return make_gaussian(num_levels, likelihood_scale=math.sqrt(0.5))
+
+
+def make_gaussian_learned_scale(
+    num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 0.01
+) -> Likelihood:
+    """Real numbers, one sigma for all values, learned by gradients.
+
+    Args:
+      likelihood_scale: the initial sigma, in units of x as the model sees it.
+      likelihood_floor: the least sigma, without which constant values have an unbounded density.
+    """
+    start = _unbounded_scale(likelihood_scale, likelihood_floor)
+    return Likelihood(
+        lambda outputs, own: Gaussian(outputs, _log_scales(own["scale"], likelihood_floor)),
+        mean_over_examples,
+        lambda: {"scale": jnp.float32(start)},
+    )
+
+
+def make_gaussian_optimal_scale(
+    num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 0.01
+) -> Likelihood:
+    """Real numbers, one sigma for all values: the root of the mean squared training error.
+
+    Section 4 of Rybkin et al. (2021).
+
+    Args:
+      likelihood_scale: the initial sigma, in units of x as the model sees it.
+      likelihood_floor: the least sigma, without which constant values have an unbounded density.
+    """
+    _check_scales(likelihood_scale=likelihood_scale, likelihood_floor=likelihood_floor)
+
+    def make(outputs, own):
+        # The gradient is per value, which `optimizers.set_optimal_scales` asks for.
+        log_scale = own["optimal_log_scale"]
+        scaled = log_scale / outputs.size
+        floored = jnp.maximum(log_scale, math.log(likelihood_floor))
+        return Gaussian(outputs, scaled + jax.lax.stop_gradient(floored - scaled))
+
+    return Likelihood(
+        make,
+        mean_over_examples,
+        lambda: {"optimal_log_scale": jnp.log(jnp.float32(likelihood_scale))},
+    )
+
+
+def make_gaussian_scale_per_value(
+    num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 0.01
+) -> Likelihood:
+    """Real numbers, with a sigma(z) for each value, made by the decoder.
+
+    Args:
+      likelihood_scale: the initial sigma, in units of x as the model sees it.
+      likelihood_floor: the least sigma, without which constant values have an unbounded density.
+    """
+    start = _unbounded_scale(likelihood_scale, likelihood_floor)
+    return Likelihood(
+        lambda outputs, own: Gaussian(
+            outputs[..., 0], _log_scales(outputs[..., 1], likelihood_floor)
+        ),
+        functools.partial(_means_and_scale, start),
+        num_outputs=2,
+    )
+
+
+def make_discretized_logistic(
+    num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 0.01
+) -> Likelihood:
+    """Integers 0 .. maximum, as bins of a logistic variable, with a scale for each value.
+
+    Args:
+      likelihood_scale: the initial scale of the logistic variable, in units of x / maximum.
+      likelihood_floor: the least scale of the logistic variable.
+    """
+    start = _unbounded_scale(likelihood_scale, likelihood_floor)
+
+    def make(outputs, own):
+        log_scale = _log_scales(outputs[..., 1], likelihood_floor)
+        return DiscretizedLogistic(outputs[..., 0], log_scale, num_levels)
+
+    return Likelihood(make, functools.partial(_means_and_scale, start), num_outputs=2)
+
+
+def make_categorical(num_levels: int) -> Likelihood:
+    """Integers 0 .. maximum, with a free probability for each of them."""
+
+    def outputs_at(xs):
+        scaled, levels = xs * (num_levels - 1), jnp.arange(num_levels)
+        count = jax.lax.map(lambda level: jnp.sum(jnp.abs(scaled - level) < 0.1, axis=0), levels)
+        return jnp.moveaxis(jnp.log((count + 1) / (len(xs) + num_levels)), 0, -1)
+
+    return Likelihood(lambda outputs, own: Levels(outputs), outputs_at, num_outputs=num_levels)
+
+
+def make_poisson(num_levels: int) -> Likelihood:
+    """Counts 0, 1, 2, ..., by the logarithm of the rate of each."""
+    return Likelihood(
+        lambda outputs, own: Poisson(outputs), lambda xs: jnp.log(mean_over_examples(xs) + 0.01)
+    )
+
+
+LIKELIHOODS = {
+    "bernoulli": LikelihoodRow("bits", make_bernoulli),
+    "binomial": LikelihoodRow("levels", make_binomial),
+    "continuous_bernoulli": LikelihoodRow("unit", make_continuous_bernoulli),
+    "gaussian": LikelihoodRow("real", make_gaussian),
+    "squared_error": LikelihoodRow("real", make_squared_error),
+    "gaussian_learned_scale": LikelihoodRow("real", make_gaussian_learned_scale),
+    "gaussian_optimal_scale": LikelihoodRow("real", make_gaussian_optimal_scale),
+    "gaussian_scale_per_value": LikelihoodRow("real", make_gaussian_scale_per_value),
+    "discretized_logistic": LikelihoodRow("levels", make_discretized_logistic),
+    "categorical": LikelihoodRow("levels", make_categorical),
+    "poisson": LikelihoodRow("counts", make_poisson),
+}
+
+
+def check_likelihood(likelihood: str, kinds: Sequence[str], what: str) -> None:
+    """Refuse a likelihood that is no density of the data's values.
+
+    Args:
+      likelihood: a row of LIKELIHOODS, or "" where the data have none of their own.
+      kinds: what the values are, keys of VALUES.
+      what: the data and their values, as the message says them.
+
+    Raises:
+      ValueError: an unknown likelihood, or one that does not fit, with the remedies.
+    """
+    fits = " or ".join(name for name, row in LIKELIHOODS.items() if row.values in kinds)
+    if not likelihood:
+        raise ValueError(f"{what} has no likelihood of its own: choose likelihood={fits}")
+    row = look_up(LIKELIHOODS, likelihood, "likelihood")
+    if row.values not in kinds:
+        raise ValueError(
+            f"likelihood={likelihood!r} does not fit {what}: it needs {VALUES[row.values]}; or use "
+            f"likelihood={fits}"
+        )
+
+
+def _logit_of_mean(xs: Float[Array, "examples *shape"]) -> Float[Array, "*shape"]:
     # Pixels that never change would ask for an infinite logit; the clip is that of the code
     # published with Burda et al. (2016).
-    mean = jnp.clip(_mean(xs), 0.001, 0.999)
+    mean = jnp.clip(mean_over_examples(xs), 0.001, 0.999)
     return jnp.log(mean) - jnp.log1p(-mean)
 
 
-def _continuous_bernoulli_outputs(xs, options):
+def _continuous_bernoulli_outputs(xs):
     # The mean has no inverse in closed form; it grows with the logit, so that halving finds it.
-    target = jnp.clip(_mean(xs), 0.01, 0.99)
+    target = jnp.clip(mean_over_examples(xs), 0.01, 0.99)
 
     def halve(_, bounds):
         low, high = bounds
@@ -91,130 +255,24 @@ def _continuous_bernoulli_outputs(xs, options):
     return jax.lax.fori_loop(0, 30, halve, start)[0]
 
 
-def _log_scales(outputs, options):
-    # sigma = floor + softplus: one output a value, above the floor whatever the network says.
-    return jnp.log(options.floor + jax.nn.softplus(outputs))
+def _log_scales(outputs, floor):
+    # sigma = floor + softplus(output): above the floor whatever the network says.
+    return jnp.log(floor + jax.nn.softplus(outputs))
 
 
-def _unbounded_scale(options):
-    # The inverse of `_log_scales`; a start at the floor or below it is one just above.
-    above = max(options.scale - options.floor, 0.1 * options.floor)
+def _unbounded_scale(scale, floor):
+    # The inverse of `_log_scales`; an initial scale at the floor or below becomes one just above.
+    _check_scales(likelihood_scale=scale, likelihood_floor=floor)
+    above = max(scale - floor, 0.1 * floor)
     return math.log(math.expm1(above)) if above < 20 else above
 
 
-def _with_scale(means, options):
-    return jnp.stack([means, jnp.full_like(means, _unbounded_scale(options))], axis=-1)
+def _means_and_scale(unbounded_scale, xs):
+    means = mean_over_examples(xs)
+    return jnp.stack([means, jnp.full_like(means, unbounded_scale)], axis=-1)
 
 
-def _learned_scale(outputs, own, options):
-    return Gaussian(outputs, _log_scales(own["scale"], options))
-
-
-def _gaussian_outputs(xs, options):
-    return _mean(xs)
-
-
-def _scale_of_outputs(options):
-    return {"scale": jnp.float32(_unbounded_scale(options))}
-
-
-def _optimal_scale(outputs, own, options):
-    # The gradient is per value, which `optimizers.set_optimal_scales` asks for.
-    log_scale = own["optimal_log_scale"]
-    scaled = log_scale / outputs.size
-    floored = jnp.maximum(log_scale, math.log(options.floor))
-    return Gaussian(outputs, scaled + jax.lax.stop_gradient(floored - scaled))
-
-
-def _logistic(outputs, own, options):
-    return DiscretizedLogistic(
-        outputs[..., 0], _log_scales(outputs[..., 1], options), options.num_levels
-    )
-
-
-def _level_frequencies(xs, options):
-    scaled, levels = xs * (options.num_levels - 1), jnp.arange(options.num_levels)
-    count = jax.lax.map(lambda level: jnp.sum(jnp.abs(scaled - level) < 0.1, axis=0), levels)
-    return jnp.moveaxis(jnp.log((count + 1) / (len(xs) + options.num_levels)), 0, -1)
-
-
-def _two(options):
-    return 2
-
-
-LIKELIHOODS = {
-    "bernoulli": Likelihood(
-        "bits", lambda outputs, own, options: Bernoulli(outputs), _bernoulli_outputs
-    ),
-    "continuous_bernoulli": Likelihood(
-        "unit",
-        lambda outputs, own, options: ContinuousBernoulli(outputs),
-        _continuous_bernoulli_outputs,
-    ),
-    "gaussian": Likelihood(
-        "real",
-        lambda outputs, own, options: Gaussian(outputs, jnp.log(options.scale)),
-        _gaussian_outputs,
-    ),
-    # The squared error of the tutorials, sum (x - mean)^2, and what makes it a density.
-    "squared_error": Likelihood(
-        "real",
-        lambda outputs, own, options: Gaussian(outputs, jnp.log(math.sqrt(0.5))),
-        _gaussian_outputs,
-    ),
-    "gaussian_learned_scale": Likelihood(
-        "real", _learned_scale, _gaussian_outputs, _scale_of_outputs
-    ),
-    "gaussian_optimal_scale": Likelihood(
-        "real",
-        _optimal_scale,
-        _gaussian_outputs,
-        lambda options: {"optimal_log_scale": jnp.log(jnp.float32(options.scale))},
-    ),
-    "gaussian_scale_per_value": Likelihood(
-        "real",
-        lambda outputs, own, options: Gaussian(
-            outputs[..., 0], _log_scales(outputs[..., 1], options)
-        ),
-        lambda xs, options: _with_scale(_mean(xs), options),
-        num_outputs=_two,
-    ),
-    "discretized_logistic": Likelihood(
-        "levels",
-        _logistic,
-        lambda xs, options: _with_scale(_mean(xs), options),
-        num_outputs=_two,
-    ),
-    "categorical": Likelihood(
-        "levels",
-        lambda outputs, own, options: Levels(outputs),
-        _level_frequencies,
-        num_outputs=lambda options: options.num_levels,
-    ),
-    "poisson": Likelihood(
-        "counts",
-        lambda outputs, own, options: Poisson(outputs),
-        lambda xs, options: jnp.log(_mean(xs) + 0.01),
-    ),
-}
-
-
-def check_likelihood(likelihood: str, kinds: Sequence[str], what: str) -> None:
-    """Refuse a likelihood that is no density of the data's values.
-
-    Args:
-      likelihood: a row of LIKELIHOODS.
-      kinds: what the values are, keys of VALUES.
-      what: the data and their values, as the message says them.
-
-    Raises:
-      ValueError: an unknown likelihood, or one that does not fit, with the remedies.
-    """
-    row = look_up(LIKELIHOODS, likelihood, "vae.likelihood")
-    if row.values in kinds:
-        return
-    fits = [name for name, each in LIKELIHOODS.items() if each.values in kinds]
-    raise ValueError(
-        f"vae.likelihood={likelihood!r} does not fit {what}: it needs {VALUES[row.values]}; or use "
-        f"vae.likelihood={' or '.join(fits)}"
-    )
+def _check_scales(**scales):
+    for name, value in scales.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be > 0 and finite, got {value}")

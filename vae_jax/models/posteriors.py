@@ -1,4 +1,7 @@
-"""Posteriors q(z|x): what the encoder's outputs mean, and the latents that each is over."""
+"""Posteriors q(z|x): what the encoder's outputs mean, and the latents that each is over.
+
+A row's `make(latent_dim, layers, **options)` gets the number of latents and the encoder's layers.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,57 +22,35 @@ from vae_jax.distributions import (
     Gamma,
     Gaussian,
 )
-from vae_jax.networks import DenseEncoder, Layers, flows
+from vae_jax.networks import DenseEncoder, Layers, check_sizes, flows
 
 # Posterior scales lie within exp(-10) .. exp(10), softly: sample, density and KL all see the
 # bounded number.
 LOG_SCALE_BOUND = 10.0
 
-
-class LatentOptions(NamedTuple):
-    """Numbers that the rows of POSTERIORS and PRIORS may use."""
-
-    latent_dim: int
-    """Dimensions of z; discrete variables; of two layers, the lower one's."""
-    layers: Layers
-    """Those of the encoder, for further networks."""
-    num_classes: int = 10
-    """Classes of each categorical variable."""
-    flow_layers: int = 2
-    flow_hidden: tuple[int, ...] = (64,)
-    upper_dim: int = 5
-    """Dimensions of the upper of two layers."""
-    upper_hidden: tuple[int, ...] = (50,)
-    num_components: int = 50
-    """Of a mixture or a VampPrior."""
-    pseudo_inputs: str = "learned"
-    """Of a VampPrior: "learned" from training examples on, or "data": these, fixed."""
+# What z is where samples carry no gradient, so that training needs relaxed ones.
+DISCRETE_LATENTS = ("classes", "bits")
 
 
 class Posterior(NamedTuple):
-    """A row of POSTERIORS, made for some LatentOptions."""
+    """What a row of POSTERIORS makes: how the encoder's outputs become q(z|x)."""
 
     num_outputs: int
-    """Outputs of the encoder."""
+    """Number of outputs of the encoder."""
     make: Callable[[Any, Array], Distribution]
     """make(own parameters, outputs) -> q(z|x)."""
     latent: Any
-    """A z of zeros: its shape."""
+    """An example of z, which tells its shape."""
     init: Callable[[Array], Any] = lambda key: {}
     """init(key) -> own parameters."""
 
 
 class PosteriorRow(NamedTuple):
-    """What a posterior is over, and how it is made."""
+    """What a posterior is over, and the function that makes it."""
 
     values: str
     """What z is, which its prior must be over too."""
-    make: Callable[[LatentOptions], Posterior]
-
-    @property
-    def is_discrete(self) -> bool:
-        """Whether samples carry no gradient, so that training needs relaxed ones."""
-        return self.values in ("classes", "bits")
+    make: Callable[..., Posterior]
 
 
 def bound(unbounded: Float[Array, "*shape"], limit: float) -> Float[Array, "*shape"]:
@@ -77,16 +58,16 @@ def bound(unbounded: Float[Array, "*shape"], limit: float) -> Float[Array, "*sha
     return limit * jnp.tanh(unbounded / limit)
 
 
-def gaussian_posterior(outputs: Float[Array, "twice_latent"]) -> Gaussian:
-    """Read the encoder's outputs as (mean, unbounded log sigma) of q(z|x)."""
+def read_gaussian(outputs: Float[Array, "twice_latent"]) -> Gaussian:
+    """Read a network's outputs as (mean, unbounded log sigma) of a diagonal Gaussian."""
     mean, unbounded = jnp.split(outputs, 2)
     return Gaussian(mean, bound(unbounded, LOG_SCALE_BOUND))
 
 
-def full_gaussian_posterior(outputs: Float[Array, "outputs"], latent_dim: int) -> FullGaussian:
+def read_full_gaussian(outputs: Float[Array, "outputs"], latent_dim: int) -> FullGaussian:
     """Read the outputs as mean, unbounded log diagonal and lower triangle of the Cholesky factor.
 
-    The rows below the diagonal are scaled by it: L = (I + strictly lower) diag, so that outputs
+    The entries below the diagonal are scaled by it: L = (I + strictly lower) diag, so that outputs
     near zero give a diagonal covariance at every scale.
     """
     mean, unbounded, below = jnp.split(outputs, [latent_dim, 2 * latent_dim])
@@ -101,109 +82,155 @@ def _concentration(unbounded):
     return 0.05 + 1000 * jax.nn.sigmoid(unbounded - jnp.log(1000.0))
 
 
-def _make_gaussian(options):
+def make_gaussian(latent_dim: int, layers: Layers) -> Posterior:
+    """Gaussian with diagonal covariance."""
     return Posterior(
-        2 * options.latent_dim,
-        lambda own, outputs: gaussian_posterior(outputs),
-        jnp.zeros(options.latent_dim),
+        2 * latent_dim, lambda own, outputs: read_gaussian(outputs), jnp.zeros(latent_dim)
     )
 
 
-def _make_full_gaussian(options):
-    dim = options.latent_dim
+def make_full_gaussian(latent_dim: int, layers: Layers) -> Posterior:
+    """Gaussian with full covariance, given by its Cholesky factor."""
     return Posterior(
-        2 * dim + dim * (dim - 1) // 2,
-        lambda own, outputs: full_gaussian_posterior(outputs, dim),
-        jnp.zeros(dim),
+        2 * latent_dim + latent_dim * (latent_dim - 1) // 2,
+        lambda own, outputs: read_full_gaussian(outputs, latent_dim),
+        jnp.zeros(latent_dim),
     )
 
 
-def _make_flow(make):
-    """Return a row: a Gaussian whose sample goes through a flow that sees the same outputs."""
+def make_inverse_autoregressive(
+    latent_dim: int, layers: Layers, *, flow_layers: int = 2, flow_hidden: tuple[int, ...] = (64,)
+) -> Posterior:
+    """Gaussian mapped by an inverse autoregressive flow.
 
-    def make_posterior(options):
-        dim = options.latent_dim
-        flow = make(dim, options.flow_hidden, options.flow_layers, context_dim=dim)
+    Args:
+      flow_layers: number of layers of the flow.
+      flow_hidden: sizes of the dense layers in each layer of the flow.
+    """
+    check_sizes(flow_layers=flow_layers, flow_hidden=flow_hidden)
+    return _make_flow(
+        flows.make_inverse_autoregressive(
+            latent_dim, flow_hidden, flow_layers, context_dim=latent_dim
+        ),
+        latent_dim,
+    )
 
-        def make_distribution(own, outputs):
-            base, context = jnp.split(outputs, [2 * dim])
-            return flow.apply(own, gaussian_posterior(base), context)
 
-        return Posterior(3 * dim, make_distribution, jnp.zeros(dim), flow.init)
+def make_coupling(
+    latent_dim: int, layers: Layers, *, flow_layers: int = 2, flow_hidden: tuple[int, ...] = (64,)
+) -> Posterior:
+    """Gaussian mapped by affine coupling layers.
 
-    return make_posterior
+    Args:
+      flow_layers: number of layers of the flow.
+      flow_hidden: sizes of the dense layers in each layer of the flow.
+    """
+    check_sizes(flow_layers=flow_layers, flow_hidden=flow_hidden)
+    return _make_flow(
+        flows.make_coupling(latent_dim, flow_hidden, flow_layers, context_dim=latent_dim),
+        latent_dim,
+    )
 
 
-def _make_gamma(options):
+def _make_flow(flow, latent_dim):
+    # A Gaussian whose sample goes through a flow that sees further outputs of the encoder.
+    def make(own, outputs):
+        base, context = jnp.split(outputs, [2 * latent_dim])
+        return flow.apply(own, read_gaussian(base), context)
+
+    return Posterior(3 * latent_dim, make, jnp.zeros(latent_dim), flow.init)
+
+
+def make_gamma(latent_dim: int, layers: Layers) -> Posterior:
+    """Gamma distributions of positive latents."""
+
     def make(own, outputs):
         concentration, log_rate = jnp.split(outputs, 2)
         return Gamma(_concentration(concentration), jnp.exp(bound(log_rate, 5.0)))
 
-    return Posterior(2 * options.latent_dim, make, jnp.ones(options.latent_dim))
+    return Posterior(2 * latent_dim, make, jnp.ones(latent_dim))
 
 
-def _make_beta(options):
+def make_beta(latent_dim: int, layers: Layers) -> Posterior:
+    """Beta distributions of latents in (0, 1)."""
+
     def make(own, outputs):
         alpha, beta = jnp.split(outputs, 2)
         return Beta(_concentration(alpha), _concentration(beta))
 
-    return Posterior(2 * options.latent_dim, make, jnp.full(options.latent_dim, 0.5))
+    return Posterior(2 * latent_dim, make, jnp.full(latent_dim, 0.5))
 
 
-def _make_dirichlet(options):
-    dim = options.latent_dim
+def make_dirichlet(latent_dim: int, layers: Layers) -> Posterior:
+    """Dirichlet distribution of a point of the simplex."""
     return Posterior(
-        dim, lambda own, outputs: Dirichlet(_concentration(outputs)), jnp.full(dim, 1 / dim)
+        latent_dim,
+        lambda own, outputs: Dirichlet(_concentration(outputs)),
+        jnp.full(latent_dim, 1 / latent_dim),
     )
 
 
-def _make_categorical(options):
-    shape = (options.latent_dim, options.num_classes)
+def make_categorical(latent_dim: int, layers: Layers, *, num_classes: int = 10) -> Posterior:
+    """Discrete variables of several classes, one-hot; with the objective concrete.
+
+    Args:
+      num_classes: classes of each discrete variable.
+    """
+    check_sizes(num_classes=num_classes)
+    shape = (latent_dim, num_classes)
     return Posterior(
-        shape[0] * shape[1],
+        latent_dim * num_classes,
         lambda own, outputs: Categorical(outputs.reshape(shape)),
         jnp.zeros(shape),
     )
 
 
-def _make_bernoulli(options):
-    dim = options.latent_dim
-    return Posterior(dim, lambda own, outputs: Bernoulli(outputs), jnp.zeros(dim))
+def make_bernoulli(latent_dim: int, layers: Layers) -> Posterior:
+    """Bits; with the objective concrete."""
+    return Posterior(latent_dim, lambda own, outputs: Bernoulli(outputs), jnp.zeros(latent_dim))
 
 
-def _make_two_layers(options):
-    upper = DenseEncoder(
-        options.layers._replace(hidden=options.upper_hidden), 2 * options.upper_dim
-    )
+def make_two_layers(
+    latent_dim: int,
+    layers: Layers,
+    *,
+    upper_dim: int = 5,
+    upper_hidden: tuple[int, ...] = (50,),
+) -> Posterior:
+    """Two stochastic layers of Gaussians, q(z1|x) q(z2|z1), as in Burda et al. (2016).
+
+    Args:
+      upper_dim: dimensions of the upper layer z2; the lower one, z1, has latent_dim.
+      upper_hidden: sizes of the dense layers between z1 and z2.
+    """
+    check_sizes(upper_dim=upper_dim, upper_hidden=upper_hidden)
+    upper = DenseEncoder(layers._replace(hidden=tuple(upper_hidden)), 2 * upper_dim)
+    lower = jnp.zeros(latent_dim)
+
+    def upper_given_lower(own, lower):
+        return read_gaussian(upper.apply({"params": own}, lower))
 
     def make(own, outputs):
-        def upper_given_lower(own, lower):
-            return gaussian_posterior(upper.apply({"params": own}, lower))
+        second = jax.tree_util.Partial(upper_given_lower, own["upper"])
+        return Chain(read_gaussian(outputs), second)
 
-        return Chain(
-            gaussian_posterior(outputs), jax.tree_util.Partial(upper_given_lower, own["upper"])
-        )
+    def init(key):
+        return {"upper": upper.init(key, lower)["params"]}
 
-    lower = jnp.zeros(options.latent_dim)
-    return Posterior(
-        2 * options.latent_dim,
-        make,
-        (lower, jnp.zeros(options.upper_dim)),
-        lambda key: {"upper": upper.init(key, lower)["params"]},
-    )
+    return Posterior(2 * latent_dim, make, (lower, jnp.zeros(upper_dim)), init)
 
 
 POSTERIORS = {
-    "gaussian": PosteriorRow("real", _make_gaussian),
-    "full_gaussian": PosteriorRow("real", _make_full_gaussian),
-    "inverse_autoregressive": PosteriorRow("real", _make_flow(flows.make_inverse_autoregressive)),
-    "coupling": PosteriorRow("real", _make_flow(flows.make_coupling)),
-    "gamma": PosteriorRow("positive", _make_gamma),
-    "beta": PosteriorRow("unit", _make_beta),
-    "dirichlet": PosteriorRow("simplex", _make_dirichlet),
-    "categorical": PosteriorRow("classes", _make_categorical),
-    "bernoulli": PosteriorRow("bits", _make_bernoulli),
-    "two_layers": PosteriorRow("two layers", _make_two_layers),
+    "gaussian": PosteriorRow("real", make_gaussian),
+    "full_gaussian": PosteriorRow("real", make_full_gaussian),
+    "inverse_autoregressive": PosteriorRow("real", make_inverse_autoregressive),
+    "coupling": PosteriorRow("real", make_coupling),
+    "gamma": PosteriorRow("positive", make_gamma),
+    "beta": PosteriorRow("unit", make_beta),
+    "dirichlet": PosteriorRow("simplex", make_dirichlet),
+    "categorical": PosteriorRow("classes", make_categorical),
+    "bernoulli": PosteriorRow("bits", make_bernoulli),
+    "two_layers": PosteriorRow("two layers", make_two_layers),
 }
 
 

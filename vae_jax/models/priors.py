@@ -1,4 +1,7 @@
-"""Priors p(z) and p(z|y): fixed, learned, or the encoder's own posteriors."""
+"""Priors p(z) and p(z|y): fixed, learned, or mixtures of the encoder's own posteriors.
+
+A row's `make(latent_dim, layers, **options)` gets the number of latents and the encoder's layers.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,12 +22,13 @@ from vae_jax.distributions import (
     Mixture,
     standard_normal,
 )
-from vae_jax.models.posteriors import LatentOptions, gaussian_posterior
-from vae_jax.networks import DenseEncoder, flows
+from vae_jax.lookup import look_up
+from vae_jax.models.posteriors import read_gaussian
+from vae_jax.networks import DenseEncoder, Layers, check_sizes, flows
 
 
 class Prior(NamedTuple):
-    """A row of PRIORS, made for some LatentOptions."""
+    """What a row of PRIORS makes."""
 
     make: Callable[[Any, Any, Callable], Distribution]
     """make(own parameters, context, encode) -> p(z|y); `context` are the features of y or None,
@@ -34,40 +38,58 @@ class Prior(NamedTuple):
 
 
 class PriorRow(NamedTuple):
-    """What a prior is over, and how it is made."""
+    """What a prior is over, and the function that makes it."""
 
     values: tuple[str, ...]
     """What z may be, as the row of POSTERIORS says."""
-    make: Callable[[LatentOptions], Prior]
+    make: Callable[..., Prior]
     is_conditional: bool = False
     """Whether it needs y."""
 
 
-def _make_learned_gaussian(options):
+def make_standard_normal(latent_dim: int, layers: Layers) -> Prior:
+    """N(0, I)."""
+    return _fixed(standard_normal(latent_dim))
+
+
+def make_learned_gaussian(latent_dim: int, layers: Layers) -> Prior:
+    """One Gaussian whose mean and scales are learned."""
+
     def init(key, xs, context):
-        zeros = jnp.zeros(options.latent_dim)
-        return {"mean": zeros, "log_scale": zeros}
+        return {"mean": jnp.zeros(latent_dim), "log_scale": jnp.zeros(latent_dim)}
 
     return Prior(lambda own, context, encode: Gaussian(own["mean"], own["log_scale"]), init)
 
 
-def _make_conditional_gaussian(options):
-    network = DenseEncoder(
-        options.layers._replace(hidden=options.upper_hidden), 2 * options.latent_dim
-    )
+def make_conditional_gaussian(
+    latent_dim: int, layers: Layers, *, upper_hidden: tuple[int, ...] = (50,)
+) -> Prior:
+    """p(z|y), a Gaussian made by a network of y.
+
+    Args:
+      upper_hidden: sizes of the dense layers from y to p(z|y).
+    """
+    check_sizes(upper_hidden=upper_hidden)
+    network = DenseEncoder(layers._replace(hidden=tuple(upper_hidden)), 2 * latent_dim)
 
     def make(own, context, encode):
-        return gaussian_posterior(network.apply({"params": own}, context))
+        return read_gaussian(network.apply({"params": own}, context))
 
     return Prior(make, lambda key, xs, context: network.init(key, context)["params"])
 
 
-def _make_mixture(options):
-    shape = (options.num_components, options.latent_dim)
+def make_mixture(latent_dim: int, layers: Layers, *, num_components: int = 50) -> Prior:
+    """Mixture of learned Gaussians.
+
+    Args:
+      num_components: Gaussians of the mixture.
+    """
+    check_sizes(num_components=num_components)
+    shape = (num_components, latent_dim)
 
     def init(key, xs, context):
         return {
-            "log_weights": jnp.zeros(shape[0]),
+            "log_weights": jnp.zeros(num_components),
             "mean": jax.random.normal(key, shape),
             "log_scale": jnp.zeros(shape),
         }
@@ -78,97 +100,129 @@ def _make_mixture(options):
     return Prior(make, init)
 
 
-def _make_vampprior(options):
-    # The mean of the posteriors of pseudo-inputs u_k: Eq. (9) of Tomczak & Welling (2018).
-    if options.pseudo_inputs not in ("learned", "data"):
-        raise ValueError(
-            f"vae.pseudo_inputs={options.pseudo_inputs!r} is unknown; known: learned (from "
-            "training examples on), data (these, fixed)"
-        )
-    count = options.num_components
+def make_vampprior(
+    latent_dim: int, layers: Layers, *, num_components: int = 50, pseudo_inputs: str = "learned"
+) -> Prior:
+    """VampPrior: the mean of the posteriors of pseudo-inputs u_k.
+
+    Eq. (9) of Tomczak & Welling (2018).
+
+    Args:
+      num_components: number of pseudo-inputs, at most that of the training examples.
+      pseudo_inputs: "learned", starting from training examples, or "data", fixed at them.
+    """
+    check_sizes(num_components=num_components)
+    is_learned = look_up({"learned": True, "data": False}, pseudo_inputs, "pseudo_inputs")
 
     def init(key, xs, context):
         num_examples = len(jax.tree.leaves(xs)[0])
-        if num_examples < count:
-            raise ValueError(f"{count} pseudo-inputs need as many examples, got {num_examples}")
-        chosen = jax.random.permutation(key, num_examples)[:count]
+        if num_examples < num_components:
+            raise ValueError(
+                f"num_components={num_components} pseudo-inputs are more than the {num_examples} "
+                "training examples that they start from"
+            )
+        chosen = jax.random.permutation(key, num_examples)[:num_components]
         return {"pseudo_inputs": jax.tree.map(lambda leaf: jnp.take(leaf, chosen, axis=0), xs)}
 
     def make(own, context, encode):
         us = own["pseudo_inputs"]
-        if options.pseudo_inputs == "data":
-            us = jax.lax.stop_gradient(us)
-        return Mixture(jnp.zeros(count), jax.vmap(encode)(us))
+        us = us if is_learned else jax.lax.stop_gradient(us)
+        return Mixture(jnp.zeros(num_components), jax.vmap(encode)(us))
 
     return Prior(make, init)
 
 
-def _make_coupling(options):
-    flow = flows.make_coupling(options.latent_dim, options.flow_hidden, options.flow_layers)
+def make_coupling(
+    latent_dim: int, layers: Layers, *, flow_layers: int = 2, flow_hidden: tuple[int, ...] = (64,)
+) -> Prior:
+    """N(0, I) mapped by learned affine coupling layers.
+
+    Args:
+      flow_layers: number of layers of the flow.
+      flow_hidden: sizes of the dense layers in each layer of the flow.
+    """
+    check_sizes(flow_layers=flow_layers, flow_hidden=flow_hidden)
+    flow = flows.make_coupling(latent_dim, flow_hidden, flow_layers)
 
     def make(own, context, encode):
-        return flow.apply(own, standard_normal(options.latent_dim))
+        return flow.apply(own, standard_normal(latent_dim))
 
     return Prior(make, lambda key, xs, context: flow.init(key))
 
 
-def _make_two_layers(options):
-    lower = DenseEncoder(
-        options.layers._replace(hidden=options.upper_hidden), 2 * options.latent_dim
-    )
-    upper = jnp.zeros(options.upper_dim)
+def make_gamma(latent_dim: int, layers: Layers) -> Prior:
+    """Gamma(1, 1) of each positive latent."""
+    return _fixed(Gamma(jnp.ones(latent_dim), jnp.ones(latent_dim)))
+
+
+def make_uniform(latent_dim: int, layers: Layers) -> Prior:
+    """The uniform distribution on (0, 1) of each latent."""
+    return _fixed(Beta(jnp.ones(latent_dim), jnp.ones(latent_dim)))
+
+
+def make_dirichlet(latent_dim: int, layers: Layers) -> Prior:
+    """The uniform distribution on the simplex, Dirichlet(1, ..., 1)."""
+    return _fixed(Dirichlet(jnp.ones(latent_dim)))
+
+
+def make_uniform_categorical(latent_dim: int, layers: Layers, *, num_classes: int = 10) -> Prior:
+    """The uniform distribution over the classes of each discrete variable.
+
+    Args:
+      num_classes: classes of each discrete variable.
+    """
+    return _fixed(Categorical(jnp.zeros((latent_dim, num_classes))))
+
+
+def make_uniform_bits(latent_dim: int, layers: Layers) -> Prior:
+    """Fair bits."""
+    return _fixed(Bernoulli(jnp.zeros(latent_dim)))
+
+
+def make_two_layers(
+    latent_dim: int,
+    layers: Layers,
+    *,
+    upper_dim: int = 5,
+    upper_hidden: tuple[int, ...] = (50,),
+) -> Prior:
+    """Two stochastic layers of Gaussians, p(z2) p(z1|z2), with p(z2) = N(0, I).
+
+    Args:
+      upper_dim: dimensions of the upper layer z2; the lower one, z1, has latent_dim.
+      upper_hidden: sizes of the dense layers between z2 and z1.
+    """
+    check_sizes(upper_dim=upper_dim, upper_hidden=upper_hidden)
+    lower = DenseEncoder(layers._replace(hidden=tuple(upper_hidden)), 2 * latent_dim)
+    upper = jnp.zeros(upper_dim)
+
+    def lower_given_upper(own, upper):
+        return read_gaussian(lower.apply({"params": own}, upper))
 
     def make(own, context, encode):
-        def lower_given_upper(own, upper):
-            return gaussian_posterior(lower.apply({"params": own}, upper))
-
-        return Chain(
-            standard_normal(options.upper_dim),
-            jax.tree_util.Partial(lower_given_upper, own["lower"]),
-            top_down=True,
-        )
+        second = jax.tree_util.Partial(lower_given_upper, own["lower"])
+        return Chain(standard_normal(upper_dim), second, top_down=True)
 
     return Prior(make, lambda key, xs, context: {"lower": lower.init(key, upper)["params"]})
 
 
-def _fixed(make):
-    """Return a row's `make` of a distribution that the options alone decide."""
+def _fixed(distribution):
+    return Prior(lambda own, context, encode: distribution)
 
-    def make_prior(options):
-        distribution = make(options)
-        return Prior(lambda own, context, encode: distribution)
-
-    return make_prior
-
-
-def _ones(options):
-    return jnp.ones(options.latent_dim)
-
-
-def _uniform_classes(options):
-    return Categorical(jnp.zeros((options.latent_dim, options.num_classes)))
-
-
-_standard_normal = _fixed(lambda options: standard_normal(options.latent_dim))
-_gamma = _fixed(lambda options: Gamma(_ones(options), _ones(options)))
-_uniform = _fixed(lambda options: Beta(_ones(options), _ones(options)))
-_dirichlet = _fixed(lambda options: Dirichlet(_ones(options)))
-_uniform_categorical = _fixed(_uniform_classes)
-_uniform_bits = _fixed(lambda options: Bernoulli(jnp.zeros(options.latent_dim)))
 
 PRIORS = {
-    "standard_normal": PriorRow(("real",), _standard_normal),
-    "learned_gaussian": PriorRow(("real",), _make_learned_gaussian),
-    "conditional_gaussian": PriorRow(("real",), _make_conditional_gaussian, is_conditional=True),
-    "mixture": PriorRow(("real",), _make_mixture),
-    "vampprior": PriorRow(("real", "positive", "unit", "simplex"), _make_vampprior),
-    "coupling": PriorRow(("real",), _make_coupling),
-    "gamma": PriorRow(("positive",), _gamma),
-    "uniform": PriorRow(("unit",), _uniform),
-    "dirichlet": PriorRow(("simplex",), _dirichlet),
-    "uniform_categorical": PriorRow(("classes",), _uniform_categorical),
-    "uniform_bits": PriorRow(("bits",), _uniform_bits),
-    "two_layers": PriorRow(("two layers",), _make_two_layers),
+    "standard_normal": PriorRow(("real",), make_standard_normal),
+    "learned_gaussian": PriorRow(("real",), make_learned_gaussian),
+    "conditional_gaussian": PriorRow(("real",), make_conditional_gaussian, is_conditional=True),
+    "mixture": PriorRow(("real",), make_mixture),
+    "vampprior": PriorRow(("real", "positive", "unit", "simplex"), make_vampprior),
+    "coupling": PriorRow(("real",), make_coupling),
+    "gamma": PriorRow(("positive",), make_gamma),
+    "uniform": PriorRow(("unit",), make_uniform),
+    "dirichlet": PriorRow(("simplex",), make_dirichlet),
+    "uniform_categorical": PriorRow(("classes",), make_uniform_categorical),
+    "uniform_bits": PriorRow(("bits",), make_uniform_bits),
+    "two_layers": PriorRow(("two layers",), make_two_layers),
 }
 
 
@@ -184,13 +238,13 @@ def check_pair(posterior: str, values: str, prior: str, is_conditional: bool) ->
     Raises:
       ValueError: with the priors that fit.
     """
-    row = PRIORS[prior]
+    row = look_up(PRIORS, prior, "prior")
     if row.is_conditional and not is_conditional:
-        raise ValueError(f"vae.prior={prior!r} is p(z|y): it needs vae.conditional=True")
+        raise ValueError(f"prior={prior!r} is p(z|y): it needs a model of conditional=True")
     if values in row.values:
         return
     fits = [name for name, each in PRIORS.items() if values in each.values]
     raise ValueError(
-        f"vae.prior={prior!r} is over {' or '.join(row.values)} latents, but "
-        f"vae.posterior={posterior!r} over {values}: use vae.prior={' or '.join(fits)}"
+        f"prior={prior!r} is over {' or '.join(row.values)} latents, but posterior={posterior!r} "
+        f"over {values}: use prior={' or '.join(fits)}"
     )

@@ -11,19 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Key
 
 from vae_jax.distributions import Distribution, Masked, Observed, Product, spread
-from vae_jax.lookup import look_up, pick
-from vae_jax.models.likelihoods import LIKELIHOODS, Likelihood, LikelihoodOptions
-from vae_jax.models.posteriors import POSTERIORS, LatentOptions, Posterior, decoder_input
+from vae_jax.lookup import check_options, look_up, pick, take_options
+from vae_jax.models.likelihoods import LIKELIHOODS, Likelihood
+from vae_jax.models.posteriors import DISCRETE_LATENTS, POSTERIORS, Posterior, decoder_input
 from vae_jax.models.priors import PRIORS, Prior, check_pair
-from vae_jax.networks import (
-    ACTIVATIONS,
-    INITIALIZERS,
-    NETWORKS,
-    Branches,
-    Layers,
-    check_conv_shape,
-    is_convolutional,
-)
+from vae_jax.networks import NETWORKS, Branches, check_sizes
 
 
 class VAE(NamedTuple):
@@ -40,7 +32,16 @@ class VAE(NamedTuple):
     """decode(params, z, y=None) -> p(x | z, y)."""
     prior: Callable[..., Distribution]
     """prior(params, y=None) -> p(z | y)."""
+    latents: str = "real"
+    """What z is, as the posterior's row says: "real", "simplex", "classes", ..."""
 
+    @property
+    def is_discrete(self) -> bool:
+        """Whether samples of z carry no gradient, so that training needs relaxed ones."""
+        return self.latents in DISCRETE_LATENTS
+
+
+_ONLY = ""  # the name of the field where x is one array
 
 # {name: (type of the layers' arithmetic, type of parameters and of all densities)}
 PRECISIONS = {
@@ -55,114 +56,130 @@ class Field(NamedTuple):
 
     shape: tuple[int, ...]
     likelihood: Likelihood
-    options: LikelihoodOptions
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """The shape of the decoder's outputs: several a value stand side by side."""
-        count = self.likelihood.num_outputs(self.options)
+        """The shape of the decoder's outputs; those for one value are side by side on the last
+        axis."""
         *sides, last = self.shape or (1,)
-        return (*sides, last * count)
+        return (*sides, last * self.likelihood.num_outputs)
 
     def arrange(self, outputs: Array) -> Array:
-        """Return the decoder's outputs in the shape of x, with those of one value last."""
-        count = self.likelihood.num_outputs(self.options)
+        """Return the decoder's outputs in the shape of x, those for one value on a last axis."""
+        count = self.likelihood.num_outputs
         return outputs.reshape(self.shape if count == 1 else (*self.shape, count))
 
     def init(self, xs: Array) -> dict[str, Any]:
-        """Return the first bias and own parameters, such that decoding starts at these examples."""
-        bias = self.likelihood.outputs_at(xs, self.options)
-        return {"output_bias": bias, "own": self.likelihood.own(self.options)}
+        """Return biases fitted to the marginal of xs, and the likelihood's own parameters."""
+        return {"output_bias": self.likelihood.outputs_at(xs), "own": self.likelihood.own()}
 
     def decode(self, params: Any, outputs: Array) -> Distribution:
         """Return p(x|z) of the decoder's outputs."""
         outputs = self.arrange(outputs) + params["output_bias"]
-        return self.likelihood.make(outputs, params["own"], self.options)
+        return self.likelihood.make(outputs, params["own"])
+
+
+# {argument of make_vae: the table that it names a row of}
+TABLES = {
+    "network": NETWORKS,
+    "posterior": POSTERIORS,
+    "prior": PRIORS,
+    "likelihood": LIKELIHOODS,
+}
 
 
 def make_vae(
     shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
     *,
     network: str = "mlp",
-    hidden: tuple[int, ...] = (200, 200),
-    channels: tuple[int, ...] = (),
-    activation: str = "tanh",
-    initializer: str = "glorot_uniform",
     posterior: str = "gaussian",
     prior: str = "standard_normal",
-    latent_dim: int = 50,
     likelihood: str | Mapping[str, str] = "bernoulli",
-    likelihood_scale: float = 1.0,
-    likelihood_floor: float = 0.01,
+    latent_dim: int = 50,
     num_levels: int | Mapping[str, int] = 256,
     condition: int | tuple[int, ...] | None = None,
     masked: bool = False,
     precision: str = "float32",
-    **latent_options: Any,
+    **options: Any,
 ) -> VAE:
     """Make a VAE of q(z|x), p(z) and p(x|z) by their names.
 
     Args:
       shape: of one example, or {field: shape}: each field then has an encoder and a decoder of
         its own, joined in one z.
-      network: a row of `networks.NETWORKS`; all fields must be images for a convolutional one.
-      hidden: sizes of the encoder's dense layers; the MLP decoder has the same, the convolutional
-        one has them mirrored.
-      channels: of the convolutional pair, one entry per halving of the image.
-      activation: a row of `networks.ACTIVATIONS`; gated layers have none.
-      initializer: of all kernels, a row of `networks.INITIALIZERS`.
-      posterior: a row of `posteriors.POSTERIORS`.
-      prior: a row of `priors.PRIORS`.
+      network: a row of NETWORKS; all fields must be images for a convolutional one.
+      posterior: a row of POSTERIORS.
+      prior: a row of PRIORS.
+      likelihood: a row of LIKELIHOODS, or {field: row}.
       latent_dim: number of latent dimensions, or of discrete latent variables.
-      likelihood: a row of `likelihoods.LIKELIHOODS`, or {field: row}.
-      likelihood_scale: sigma of the Gaussian likelihood, in units of x: fixed, or the first one.
-      likelihood_floor: the least sigma that is learned.
       num_levels: L of discrete values 0, 1 / (L - 1), ..., 1, or {field: L}.
       condition: what y is: None (the model has none), the number of classes of a label, or the
         shape of an array.
       masked: whether x is Masked(values, mask): entries whose mask is 0 are missing.
       precision: a row of PRECISIONS; "bfloat16" is that of the layers alone, "float64" needs
         `jax.config.update("jax_enable_x64", True)` before any array is made.
-      **latent_options: further fields of `posteriors.LatentOptions`.
+      **options: of these rows, such as `hidden`, `flow_layers` or `likelihood_scale`.
 
     Raises:
-      ValueError: an unknown name, a number out of range, a shape that the network cannot take, a
-        prior that is not over the posterior's latents, or float64 without x64.
+      ValueError: an unknown name, an option that no chosen row takes, a number out of range, a
+        shape that the network cannot take, a prior that is not over the posterior's latents, or
+        float64 without x64.
     """
-    pair = look_up(NETWORKS, network, "vae.network")
-    layers = Layers(
-        tuple(hidden),
-        look_up(ACTIVATIONS, activation, "vae.activation"),
-        look_up(INITIALIZERS, initializer, "vae.initializer"),
-        tuple(channels),
-        **pair.options,
+    rows = _look_up_rows(shape, network, posterior, prior, likelihood, options)
+    check_sizes(latent_dim=latent_dim)
+    pair = rows["network"](**take_options(rows["network"], options))
+    check_pair(posterior, rows["posterior"].values, prior, condition is not None)
+    q, p = (
+        rows[name].make(latent_dim, pair.layers, **take_options(rows[name], options))
+        for name in ("posterior", "prior")
     )
-    latent = _latent_options(latent_options, latent_dim, layers)
-    row = look_up(POSTERIORS, posterior, "vae.posterior")
-    prior_row = look_up(PRIORS, prior, "vae.prior")
-    check_pair(posterior, row.values, prior, condition is not None)
-    q = row.make(latent)
-    options = LikelihoodOptions(likelihood_scale, likelihood_floor)
-    fields = _make_fields(shape, likelihood, num_levels, options)
-    if isinstance(shape, Mapping) and not layers.hidden:
-        raise ValueError("vae.hidden must name a layer, whose features join the fields; got ()")
-    if is_convolutional(network):
-        for field in fields.values():
-            check_conv_shape(field.shape, layers.channels)
+    fields = {
+        name: Field(
+            tuple(each),
+            rows["likelihood"][name].make(
+                pick(num_levels, name), **take_options(rows["likelihood"][name], options)
+            ),
+        )
+        for name, each in _by_field(shape).items()
+    }
+    for field in fields.values():
+        pair.check_shape(field.shape)
     parts = Parts(
-        encoder=(
-            Branches(layers, pair.encoder, tuple(fields), q.num_outputs)
-            if isinstance(shape, Mapping)
-            else pair.encoder(layers, q.num_outputs)
-        ),
-        decoders={name: pair.decoder(layers, each.output_shape) for name, each in fields.items()},
+        encoder=_make_encoder(pair, fields, q.num_outputs),
+        decoders={name: pair.decoder(each.output_shape) for name, each in fields.items()},
         fields=fields,
         posterior=q,
-        prior=prior_row.make(latent),
-        featurize=_make_featurize(condition),
-        context=_zero_features(condition),
+        prior=p,
+        latents=rows["posterior"].values,
+        condition=condition,
     )
     return join_parts(parts, *_look_up_precision(precision), masked)
+
+
+def _look_up_rows(shape, network, posterior, prior, likelihood, options):
+    """Return {argument: row} (of `likelihood` {field: row}), refusing options that none takes."""
+    fields = {name: pick(likelihood, name) for name in _by_field(shape)}
+    chosen = [("network", network), ("posterior", posterior), ("prior", prior)]
+    rows = {argument: look_up(TABLES[argument], name, argument) for argument, name in chosen}
+    rows["likelihood"] = {
+        field: look_up(LIKELIHOODS, name, "likelihood") for field, name in fields.items()
+    }
+    likelihoods = [("likelihood", name) for name in dict.fromkeys(fields.values())]
+    check_options(options, chosen + likelihoods, TABLES)
+    return rows
+
+
+def _by_field(shape):
+    """Return {field: shape}, where x alone is a field without a name."""
+    return dict(sorted(shape.items())) if isinstance(shape, Mapping) else {_ONLY: shape}
+
+
+def _make_encoder(pair, fields, num_outputs):
+    if tuple(fields) == (_ONLY,):
+        return pair.encoder(num_outputs)
+    if not pair.layers.hidden:
+        raise ValueError("hidden must name a layer, whose features join the fields; got ()")
+    return Branches(pair.layers, pair.encoder, tuple(fields), num_outputs)
 
 
 class Parts(NamedTuple):
@@ -175,22 +192,77 @@ class Parts(NamedTuple):
     """Those of x; where x is one array, that one has no name."""
     posterior: Posterior
     prior: Prior
-    featurize: Callable[[Any], Any]
-    """featurize(y) -> a flat vector, or None where there is no condition."""
-    context: Any
-    """The features of some y."""
+    latents: str
+    """What z is."""
+    condition: int | tuple[int, ...] | None
+    """What y is: None, the number of classes of a label, or the shape of an array."""
 
     @property
     def is_plain(self) -> bool:
         """Whether x is one array."""
         return tuple(self.fields) == (_ONLY,)
 
+    @property
+    def context(self) -> Any:
+        """The features of some y, or None where there is no condition."""
+        if self.condition is None:
+            return None
+        size = self.condition if isinstance(self.condition, int) else math.prod(self.condition)
+        return jnp.zeros(size)
 
-_ONLY = ""  # the name of the field where x is one array
+    def featurize(self, y: Any) -> Any:
+        """Return y as a flat vector (one-hot of a label), or None where there is no condition.
+
+        Raises:
+          ValueError: y is missing, or is not of one example.
+        """
+        if self.condition is None:
+            return None
+        shape = () if isinstance(self.condition, int) else self.condition
+        if y is None:
+            raise ValueError(f"this model is conditional: it needs y, of shape {shape}")
+        _check_one(y, shape, "y")
+        if isinstance(self.condition, int):
+            return jax.nn.one_hot(y, self.condition)
+        return jnp.ravel(y).astype(jnp.float32)
+
+    def check_x(self, x: Any) -> None:
+        """Refuse what is not one example.
+
+        Raises:
+          ValueError: other fields, or an array of another shape.
+        """
+        x = x.values if isinstance(x, Masked) else x
+        if not self.is_plain and (not isinstance(x, Mapping) or set(x) != set(self.fields)):
+            given = ", ".join(x) if isinstance(x, Mapping) else f"shape {jnp.shape(x)}"
+            raise ValueError(f"x must have the fields {', '.join(self.fields)}; got {given}")
+        for name, field in self.fields.items():
+            _check_one(x if self.is_plain else x[name], field.shape, f"x {name}".rstrip())
+
+    def check_z(self, z: Any) -> None:
+        """Refuse what is not one z.
+
+        Raises:
+          ValueError: another number of layers, or an array of another shape.
+        """
+        expected = self.posterior.latent
+        if isinstance(expected, tuple) and (not isinstance(z, tuple) or len(z) != len(expected)):
+            raise ValueError(f"z must be a tuple of {len(expected)} layers, got {type(z).__name__}")
+        for each, like in zip(jax.tree.leaves(z), jax.tree.leaves(expected), strict=True):
+            _check_one(each, like.shape, "z")
+
+
+def _check_one(array, shape, what):
+    if jnp.shape(array) != tuple(shape):
+        raise ValueError(
+            f"{what} must be one example of shape {tuple(shape)}, got {jnp.shape(array)}: lift the "
+            "function to a batch by jax.vmap"
+        )
 
 
 def join_parts(parts: Parts, compute: Any, storage: Any, masked: bool) -> VAE:
-    """Return the functions of a VAE, whose layers compute in one type and which keeps another."""
+    """Return the functions of a VAE whose layers compute in one type and whose parameters and
+    densities have another."""
     q, p, decoders = parts.posterior, parts.prior, parts.decoders
 
     def init(key: Key[Array, ""], examples: Any) -> dict:
@@ -224,6 +296,7 @@ def join_parts(parts: Parts, compute: Any, storage: Any, masked: bool) -> VAE:
         return q.make(params["posterior"], outputs)
 
     def encode(params, x, y=None):
+        parts.check_x(x)
         return encode_seen(params, _seen(x), y)
 
     def decode_field(params, name, z, y):
@@ -234,6 +307,7 @@ def join_parts(parts: Parts, compute: Any, storage: Any, masked: bool) -> VAE:
         return parts.fields[name].decode(likelihood, outputs)
 
     def decode(params, z, y=None):
+        parts.check_z(z)
         if not parts.is_plain:
             return Product({name: decode_field(params, name, z, y) for name in decoders})
         likelihood = decode_field(params, _ONLY, z, y)
@@ -243,13 +317,13 @@ def join_parts(parts: Parts, compute: Any, storage: Any, masked: bool) -> VAE:
         features = parts.featurize(y)
         return p.make(params["prior"], features, lambda x: encode_seen(params, x, y))
 
-    return VAE(init, encode, decode, prior)
+    return VAE(init, encode, decode, prior, parts.latents)
 
 
 def _look_up_precision(precision):
-    compute, storage = look_up(PRECISIONS, precision, "vae.precision")
+    compute, storage = look_up(PRECISIONS, precision, "precision")
     if storage == jnp.float64 and not jax.config.jax_enable_x64:
-        raise ValueError("vae.precision='float64' needs jax.config.update('jax_enable_x64', True)")
+        raise ValueError("precision='float64' needs jax.config.update('jax_enable_x64', True)")
     return compute, storage
 
 
@@ -266,55 +340,3 @@ def _filled(xs):
     count = jnp.maximum(jnp.sum(mask, axis=0), 1)
     mean = jnp.sum(_seen(xs), axis=0) / count
     return jnp.where(mask, xs.values, mean)
-
-
-def _latent_options(options, latent_dim, layers):
-    defaults = LatentOptions(latent_dim, layers)
-    for name in options:
-        look_up(defaults._asdict(), name, "option of the latents")
-    latent = defaults._replace(**options)
-    sizes = {
-        "latent_dim": (latent_dim,),
-        "hidden": layers.hidden,
-        "channels": layers.channels,
-        "num_classes": (latent.num_classes,),
-        "flow_layers": (latent.flow_layers,),
-        "flow_hidden": latent.flow_hidden,
-        "upper_dim": (latent.upper_dim,),
-        "upper_hidden": latent.upper_hidden,
-        "num_components": (latent.num_components,),
-    }
-    for name, size in sizes.items():
-        if min(size, default=1) < 1:
-            raise ValueError(f"vae.{name} must be >= 1, got {size if len(size) > 1 else size[0]}")
-    return latent
-
-
-def _make_fields(shape, likelihood, num_levels, options):
-    for name, value in (("scale", options.scale), ("floor", options.floor)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"vae.likelihood_{name} must be > 0 and finite, got {value}")
-    shapes = shape if isinstance(shape, Mapping) else {_ONLY: shape}
-    return {
-        name: Field(
-            tuple(each),
-            look_up(LIKELIHOODS, pick(likelihood, name), "vae.likelihood"),
-            options._replace(num_levels=pick(num_levels, name)),
-        )
-        for name, each in sorted(shapes.items())
-    }
-
-
-def _make_featurize(condition):
-    """Return a function of y to a flat vector, or to None where there is no condition."""
-    if condition is None:
-        return lambda y: None
-    if isinstance(condition, int):
-        return lambda y: jax.nn.one_hot(y, condition)
-    return lambda y: jnp.ravel(y).astype(jnp.float32)
-
-
-def _zero_features(condition):
-    if condition is None:
-        return None
-    return jnp.zeros(condition if isinstance(condition, int) else math.prod(condition))

@@ -1,105 +1,17 @@
-"""Flax modules for one example without a batch axis: the only place that knows layers.
+"""Convolutional encoders and decoders: for images (height, width, color)."""
 
-An encoder maps an example, and the features of a condition where there is one, to a flat vector of
-`num_outputs` posterior parameters. A decoder maps a latent vector, and those features, to an array
-of the example's shape, WITHOUT its last bias: `models` adds one per value, set from the data.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from flax import linen as nn
 from jax import Array
-import jax.numpy as jnp
 from jaxtyping import Float
 
 from vae_jax.fast.convolutions import downsample, same, upsample
-
-ACTIVATIONS: dict[str, Callable] = {
-    "elu": nn.elu,
-    "gelu": nn.gelu,
-    "relu": nn.relu,
-    "silu": nn.silu,
-    "tanh": nn.tanh,
-}
-INITIALIZERS: dict[str, Callable] = {
-    "glorot_normal": nn.initializers.glorot_normal(),
-    "glorot_uniform": nn.initializers.glorot_uniform(),
-    "he_normal": nn.initializers.he_normal(),
-    "he_uniform": nn.initializers.he_uniform(),
-    "lecun_normal": nn.initializers.lecun_normal(),
-}
-
-
-class Layers(NamedTuple):
-    """What the layers of an encoder and its decoder have in common."""
-
-    hidden: tuple[int, ...]
-    """Sizes of the dense layers."""
-    activation: Callable
-    kernel_init: Callable = INITIALIZERS["glorot_uniform"]
-    channels: tuple[int, ...] = ()
-    """Of convolutions, one for each halving of the image."""
-    gated: bool = False
-    """Whether a dense layer is gated (and then has no activation)."""
-    residual: bool = False
-    """Whether a residual block follows each convolution."""
-
-    def dense(self, size: int, **options: Any) -> nn.Dense:
-        """Return one dense layer."""
-        return nn.Dense(size, kernel_init=self.kernel_init, **options)
-
-
-class Dense(nn.Module):
-    """A stack of dense layers, each followed by the activation, or gated.
-
-    A gated layer is (W x + b) * sigmoid(V x + c): Dauphin et al. (2017), and Section 4.2 of
-    Tomczak & Welling (2018).
-    """
-
-    layers: Layers
-    sizes: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "inputs"]) -> Float[Array, "outputs"]:
-        for size in self.sizes:
-            outputs = self.layers.dense(size)(x)
-            if self.layers.gated:
-                x = outputs * nn.sigmoid(self.layers.dense(size)(x))
-            else:
-                x = self.layers.activation(outputs)
-        return x
-
-
-def join(features: Float[Array, "features"], context: Any) -> Float[Array, "both"]:
-    """Append the features of a condition to others; None adds nothing."""
-    return features if context is None else jnp.concatenate([features, context])
-
-
-class DenseEncoder(nn.Module):
-    """Example of any shape, and context -> hidden layers -> posterior parameters."""
-
-    layers: Layers
-    num_outputs: int
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*shape"], context: Any = None) -> Float[Array, "outputs"]:
-        features = Dense(self.layers, self.layers.hidden)(join(x.reshape(-1), context))
-        return self.layers.dense(self.num_outputs)(features)
-
-
-class DenseDecoder(nn.Module):
-    """Latent vector and context -> hidden layers -> array of `shape`."""
-
-    layers: Layers
-    shape: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, z: Float[Array, "latent"], context: Any = None) -> Float[Array, "*shape"]:
-        features = Dense(self.layers, self.layers.hidden)(join(z, context))
-        outputs = self.layers.dense(math.prod(self.shape), use_bias=False)(features)
-        return outputs.reshape(self.shape)
+from vae_jax.networks.dense import Dense
+from vae_jax.networks.layers import Layers, NetworkPair, join, make_layers
 
 
 class Convolution(nn.Module):
@@ -185,48 +97,50 @@ class ConvDecoder(nn.Module):
         return Convolution(self.layers, color, upsample, use_bias=False)(x)
 
 
-class Branches(nn.Module):
-    """Named fields, one encoder each, whose features are joined by one last dense layer."""
+def make_conv(
+    *,
+    channels: tuple[int, ...] = (32, 64),
+    hidden: tuple[int, ...] = (200, 200),
+    activation: str = "tanh",
+    initializer: str = "glorot_uniform",
+) -> NetworkPair:
+    """4x4 convolutions that halve the image, then dense layers; the decoder mirrors them.
 
-    layers: Layers
-    encoder: Callable[..., nn.Module]
-    fields: tuple[str, ...]
-    num_outputs: int
+    Args:
+      channels: output channels of each convolution, one entry per halving of the image.
+      hidden: sizes of the encoder's dense layers; the decoder has them in reverse order.
+      activation: a row of networks.ACTIVATIONS: elu, gelu, relu, silu or tanh.
+      initializer: of all kernels, a row of networks.INITIALIZERS.
 
-    @nn.compact
-    def __call__(self, x: Mapping[str, Array], context: Any = None) -> Float[Array, "outputs"]:
-        size = self.layers.hidden[-1]
-        features = [
-            self.layers.activation(self.encoder(self.layers, size, name=f"field_{name}")(x[name]))
-            for name in self.fields
-        ]
-        return self.layers.dense(self.num_outputs)(join(jnp.concatenate(features), context))
-
-
-class NetworkPair(NamedTuple):
-    """An encoder class (layers, num_outputs), a decoder class (layers, shape), and their kind."""
-
-    encoder: Callable[..., nn.Module]
-    decoder: Callable[..., nn.Module]
-    options: Mapping[str, bool] = {}
-    """Fields of Layers that make this row what it is."""
+    Raises:
+      ValueError: an unknown activation or initializer, or a size below one.
+    """
+    return _pair(make_layers(hidden, activation, initializer, channels))
 
 
-NETWORKS = {
-    "mlp": NetworkPair(DenseEncoder, DenseDecoder),
-    "gated_mlp": NetworkPair(DenseEncoder, DenseDecoder, {"gated": True}),
-    "conv": NetworkPair(ConvEncoder, ConvDecoder),
-    "resnet": NetworkPair(ConvEncoder, ConvDecoder, {"residual": True}),
-}
+def make_resnet(
+    *,
+    channels: tuple[int, ...] = (32, 64),
+    hidden: tuple[int, ...] = (200, 200),
+    activation: str = "tanh",
+    initializer: str = "glorot_uniform",
+) -> NetworkPair:
+    """The convolutions of conv, each followed by a residual block of two 3x3 convolutions.
+
+    Args:
+      channels: output channels of each convolution, one entry per halving of the image.
+      hidden: sizes of the encoder's dense layers; the decoder has them in reverse order.
+      activation: a row of networks.ACTIVATIONS: elu, gelu, relu, silu or tanh.
+      initializer: of all kernels, a row of networks.INITIALIZERS.
+
+    Raises:
+      ValueError: an unknown activation or initializer, or a size below one.
+    """
+    return _pair(make_layers(hidden, activation, initializer, channels, residual=True))
 
 
-def is_convolutional(network: str) -> bool:
-    """Tell whether this row of NETWORKS takes images."""
-    return NETWORKS[network].encoder is ConvEncoder
-
-
-def check_conv_shape(shape: tuple[int, ...], channels: tuple[int, ...]) -> None:
-    """Refuse an example shape that the convolutional pair cannot halve len(channels) times.
+def check_image_shape(channels: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Refuse an example shape that cannot be halved len(channels) times.
 
     Raises:
       ValueError: not (height, width, color), no channels, or a side not divisible.
@@ -237,3 +151,15 @@ def check_conv_shape(shape: tuple[int, ...], channels: tuple[int, ...]) -> None:
             f"a convolutional network of channels {channels} needs examples (height, width, color) "
             f"whose sides divide by {factor}, and at least one entry in channels; got shape {shape}"
         )
+
+
+def _pair(layers):
+    return NetworkPair(
+        layers,
+        lambda num_outputs, name=None: ConvEncoder(layers, num_outputs, name=name),
+        lambda shape: ConvDecoder(layers, shape),
+        functools.partial(check_image_shape, layers.channels),
+    )
+
+
+ROWS = {"conv": make_conv, "resnet": make_resnet}

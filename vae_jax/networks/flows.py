@@ -18,7 +18,8 @@ from jaxtyping import Float, Key
 
 from vae_jax.distributions import Distribution, Flow
 from vae_jax.lookup import look_up
-from vae_jax.networks import ACTIVATIONS, Dense, Layers
+from vae_jax.networks.dense import Dense
+from vae_jax.networks.layers import ACTIVATIONS, Layers
 
 # A layer's scales lie within exp(-3) .. exp(3).
 LOG_SCALE_BOUND = 3.0
@@ -224,7 +225,7 @@ def _make_apply(affine, invert, reorder, num_layers, context_dim):
 
 
 def _hidden_layers(hidden, activation):
-    return tuple(hidden), look_up(ACTIVATIONS, activation, "flow.activation")
+    return tuple(hidden), look_up(ACTIVATIONS, activation, "activation")
 
 
 def _check_sizes(num_dimensions, hidden, num_layers, context_dim, least_dimensions):
@@ -236,4 +237,4 @@ def _check_sizes(num_dimensions, hidden, num_layers, context_dim, least_dimensio
     }
     for name, (value, least) in given.items():
         if value < least:
-            raise ValueError(f"flow.{name} must be >= {least}, got {value}")
+            raise ValueError(f"{name} of a flow must be >= {least}, got {value}")

@@ -1,7 +1,10 @@
-"""Optimizers and learning-rate schedules by name, for a learning rate that may be traced."""
+"""Optimizers and learning-rate schedules by name, for a learning rate that may be traced.
 
-from collections.abc import Callable, Mapping, Sequence
-import inspect
+A row of OPTIMIZERS is a function of the learning rate (a number, or a function of the step); its
+keyword arguments are its options.
+"""
+
+from collections.abc import Callable, Mapping
 import math
 from typing import Any
 
@@ -10,88 +13,172 @@ from jax import Array
 import jax.numpy as jnp
 import optax
 
-from vae_jax.lookup import look_up
+from vae_jax.fast.adam import scale_by_adam
+from vae_jax.lookup import check_options, look_up
 
 Optimizer = Callable[[Mapping[str, Array]], optax.GradientTransformation]
 
 
-def scale_by_adam(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
-) -> optax.GradientTransformation:
-    """Return optax.scale_by_adam with one division a parameter, where that has three.
-
-    Both averages' corrections for their start at zero are moved to the step size and to eps, as
-    Kingma & Ba (2015) propose at the end of Section 2:
-    m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) = m r / (1 - b1^t) / (sqrt(v) + eps r) with
-    r = sqrt(1 - b2^t).
-    """
-
-    def update(gradients, state, params=None):
-        del params
-        count = optax.safe_increment(state.count)
-        r = jnp.sqrt(1 - b2**count)
-        size = r / (1 - b1**count)
-        m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, gradients)
-        v = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.nu, gradients)
-        updates = jax.tree.map(lambda m, v: size * (m / (jnp.sqrt(v) + eps * r)), m, v)
-        return updates, optax.ScaleByAdamState(count, m, v)
-
-    return optax.GradientTransformation(optax.scale_by_adam().init, update)
-
-
 def adam(
-    learning_rate: optax.ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
 ) -> optax.GradientTransformation:
-    """Return optax.adam, faster; see `scale_by_adam`."""
+    """Adam, Kingma & Ba (2015).
+
+    Args:
+      b1: decay of the average of gradients.
+      b2: decay of the average of squared gradients.
+      eps: added to the root of the latter.
+    """
     return optax.chain(scale_by_adam(b1, b2, eps), optax.scale_by_learning_rate(learning_rate))
+
+
+def adamax(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+    """AdaMax, the variant of Adam with the maximum norm.
+
+    Args:
+      b1: decay of the average of gradients.
+      b2: decay of the largest gradient.
+      eps: added to the latter.
+    """
+    return optax.adamax(learning_rate, b1, b2, eps)
+
+
+def adamw(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-4,
+) -> optax.GradientTransformation:
+    """Adam with decoupled weight decay.
+
+    Args:
+      b1: decay of the average of gradients.
+      b2: decay of the average of squared gradients.
+      eps: added to the root of the latter.
+      weight_decay: fraction of each weight subtracted per unit of the learning rate.
+    """
+    return optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay)
+
+
+def lion(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.99,
+    weight_decay: float = 1e-3,
+) -> optax.GradientTransformation:
+    """Lion: the sign of an average of gradients.
+
+    Args:
+      b1: weight of the average in the update.
+      b2: decay of the average of gradients.
+      weight_decay: fraction of each weight subtracted per unit of the learning rate.
+    """
+    return optax.lion(learning_rate, b1, b2, weight_decay=weight_decay)
+
+
+def rmsprop(
+    learning_rate: optax.ScalarOrSchedule, *, decay: float = 0.9, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """RMSProp.
+
+    Args:
+      decay: of the average of squared gradients.
+      eps: added to it.
+    """
+    return optax.rmsprop(learning_rate, decay, eps)
+
+
+def sgd(
+    learning_rate: optax.ScalarOrSchedule, *, momentum: float = 0.0, nesterov: bool = False
+) -> optax.GradientTransformation:
+    """Stochastic gradient descent.
+
+    Args:
+      momentum: decay of the sum of past gradients; 0: none.
+      nesterov: Nesterov's form of the momentum.
+    """
+    return optax.sgd(learning_rate, momentum or None, nesterov)
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": adam,
-    "adamax": optax.adamax,
-    "adamw": optax.adamw,
-    "lion": optax.lion,
-    "rmsprop": optax.rmsprop,
-    "sgd": optax.sgd,
+    "adamax": adamax,
+    "adamw": adamw,
+    "lion": lion,
+    "rmsprop": rmsprop,
+    "sgd": sgd,
+}
+
+
+def constant(num_steps: int) -> optax.Schedule:
+    """The peak learning rate throughout."""
+    return optax.constant_schedule(1.0)
+
+
+def cosine(num_steps: int, *, end_factor: float = 1e-3) -> optax.Schedule:
+    """Half a cosine, from the peak learning rate to its last value.
+
+    Args:
+      end_factor: last value, as a fraction of the peak.
+    """
+    return optax.cosine_decay_schedule(1.0, num_steps, alpha=end_factor)
+
+
+def piecewise(
+    num_steps: int, *, boundaries: tuple[int, ...] = (), decay_factor: float = 0.1
+) -> optax.Schedule:
+    """Constant pieces.
+
+    Args:
+      boundaries: steps at which the learning rate falls, counted from the end of the warm-up.
+      decay_factor: by which it is multiplied there.
+    """
+    falls = {int(step): decay_factor for step in boundaries}
+    return optax.piecewise_constant_schedule(1.0, falls)
+
+
+SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "piecewise": piecewise,
 }
 
 
 def make_schedule(
-    name: str,
-    *,
-    num_steps: int,
-    warmup_steps: int = 0,
-    end_factor: float = 0.0,
-    boundaries: Sequence[int] = (),
-    decay_factor: float = 1.0,
+    schedule: str = "constant", *, num_steps: int, warmup_steps: int = 0, **options: Any
 ) -> optax.Schedule:
     """Make a function of the global step that multiplies the peak learning rate.
 
     Args:
-      name: "constant"; "cosine", which falls to `end_factor` at `num_steps`; or "piecewise", which
-        is multiplied by `decay_factor` at each of `boundaries`.
+      schedule: a row of SCHEDULES.
       num_steps: length of the run.
       warmup_steps: linear growth from 0 over so many steps comes first, under each name.
-      end_factor: last value of the cosine.
-      boundaries: steps of the piecewise schedule.
-      decay_factor: of the piecewise schedule.
+      **options: of that row.
 
     Raises:
-      ValueError: an unknown name, or a warm-up that is negative or fills the whole run.
+      ValueError: an unknown name or option, or a warm-up that is negative or fills the whole run.
     """
     if not 0 <= warmup_steps < num_steps:
         raise ValueError(
-            f"optimizer.warmup_steps must lie in 0 .. {num_steps - 1} (the run has {num_steps} "
-            f"steps), got {warmup_steps}"
+            f"warmup_steps must lie in 0 .. {num_steps - 1} (the run has {num_steps} steps), got "
+            f"{warmup_steps}"
         )
-    schedules = {
-        "constant": optax.constant_schedule(1.0),
-        "cosine": optax.cosine_decay_schedule(1.0, num_steps - warmup_steps, alpha=end_factor),
-        "piecewise": optax.piecewise_constant_schedule(
-            1.0, {int(step) - warmup_steps: decay_factor for step in boundaries}
-        ),
-    }
-    after = look_up(schedules, name, "optimizer.schedule")
+    row = look_up(SCHEDULES, schedule, "schedule")
+    check_options(options, [("schedule", schedule)], {"schedule": SCHEDULES})
+    after = row(num_steps - warmup_steps, **options)
     if not warmup_steps:
         return after
     warmup = optax.linear_schedule(0.0, 1.0, warmup_steps)
@@ -111,20 +198,18 @@ def make_optimizer(
       name: a row of OPTIMIZERS.
       schedule: multiplies hparams["learning_rate"] at each step.
       clip_norm: largest global norm of a gradient; 0 leaves gradients as they are.
-      **options: further arguments of that optax optimizer.
+      **options: of that row.
 
     Raises:
       ValueError: an unknown name or option, or a negative norm.
     """
-    make = look_up(OPTIMIZERS, name, "optimizer.name")
-    known = inspect.signature(make).parameters
-    for option in options:
-        look_up(known, option, f"option of optimizer {name!r}")
+    row = look_up(OPTIMIZERS, name, "name")
+    check_options(options, [("name", name)], {"name": OPTIMIZERS})
     if not 0 <= clip_norm < math.inf:
-        raise ValueError(f"optimizer.clip_norm must be >= 0 and finite, got {clip_norm}")
+        raise ValueError(f"clip_norm must be >= 0 and finite, got {clip_norm}")
 
     def optimizer(hparams):
-        update = make(lambda count: hparams["learning_rate"] * schedule(count), **options)
+        update = row(lambda count: hparams["learning_rate"] * schedule(count), **options)
         if clip_norm:
             update = optax.chain(optax.clip_by_global_norm(clip_norm), update)
         return set_optimal_scales(update)
@@ -138,7 +223,7 @@ def set_optimal_scales(
     """Return `optimizer`, but for parameters named "optimal_log_scale", which need no search.
 
     The sigma^2 that maximises a Gaussian likelihood is the mean squared error e: Rybkin et al.
-    (2021), Section 4. Here it is a running mean over training batches, in which each counts by
+    (2021), Section 4. Here it is a running mean over training batches, each with the weight
     `weight`; evaluation finds it fixed. The gradient of -log p(x|z) by log sigma, per value, is
     g = 1 - e / sigma^2, so that sigma^2 + weight (e - sigma^2) = sigma^2 (1 - weight g).
     """

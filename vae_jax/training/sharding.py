@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import functools
-import os
 from typing import Any, NamedTuple
 
 import jax
@@ -10,17 +9,15 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 from vae_jax.datasets import Batches
-from vae_jax.training import TrainState
+from vae_jax.training.state import TrainState
 
 
 class Placement(NamedTuple):
-    """Shardings for `jax.device_put` and `jax.jit`; None leaves a thing where it is."""
+    """Shardings for `jax.device_put` and `jax.jit`; None leaves arrays where they are."""
 
     num_devices: int
     divided: str
     """What is divided among the devices: "members", "batch" or, on one device, ""."""
-    members_at_once: int
-    """How many members train together, the groups one after the other."""
     state: TrainState | None = None
     """The sharding of each field of a state."""
     copied: NamedSharding | None = None
@@ -56,7 +53,8 @@ def _wrap_key(implementation, state):
 def plan_placement(devices: Sequence[Any], num_members: int, batch_size: int) -> Placement:
     """Divide the members among the devices, or else the examples of a batch.
 
-    The first so many devices are used as divide one of the two; of several processes, all must be.
+    Uses the largest number of devices that divides one of the two; with several processes, all
+    devices must be used.
 
     Args:
       devices: the ones there are, in all processes.
@@ -68,28 +66,22 @@ def plan_placement(devices: Sequence[Any], num_members: int, batch_size: int) ->
     """
     counts = range(len(devices), 0, -1)
     count = next(n for n in counts if num_members % n == 0 or batch_size % n == 0)
-    at_once = num_members
-    if devices[0].platform == "cpu":
-        # Parameters, gradients and averages of many members do not fit a CPU's cache together; a
-        # member for every two cores keeps all of them busy.
-        sizes = range(max(1, (os.cpu_count() or 1) // 2), 0, -1)
-        at_once = next(n for n in sizes if num_members % n == 0)
     if count < len(devices) and jax.process_count() > 1:
         raise ValueError(
-            f"neither training.batch_size={batch_size} nor the number of members, {num_members}, "
+            f"neither batch_size={batch_size} nor the number of members, {num_members}, "
             f"divides by the {len(devices)} devices of {jax.process_count()} processes"
         )
     if count == 1:
-        return Placement(1, "", at_once)
+        return Placement(1, "")
     mesh = Mesh(np.array(devices[:count]), ("devices",), axis_types=(AxisType.Auto,))
     copied = NamedSharding(mesh, PartitionSpec())
     divided = NamedSharding(mesh, PartitionSpec("devices"))
     if num_members % count:
         state = TrainState(*[copied] * len(TrainState._fields))
-        return Placement(count, "batch", at_once, state, copied, divided)
+        return Placement(count, "batch", state, copied, divided)
     state = TrainState(*[divided] * len(TrainState._fields))
     state = state._replace(step=copied, failure=copied)
-    return Placement(count, "members", num_members, state, copied)
+    return Placement(count, "members", state, copied)
 
 
 def divide_batches(batches: Batches, placement: Placement) -> Batches:

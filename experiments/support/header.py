@@ -1,0 +1,66 @@
+"""The lines that a run begins with: what it is about to train, on what."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import ml_collections
+
+from experiments.support import console
+from experiments.support.assembly import Run
+from vae_jax import datasets, training
+from vae_jax.lookup import options_of
+from vae_jax.tables import TABLES
+
+
+def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str, str]:
+    """Return the header: {what: a line on it}."""
+    config, data, names = run.config, run.dataset, run.member_names
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // len(names)
+    parts = (data.train, data.validation, data.test)
+    sizes = ", ".join(f"{datasets.num_examples(part):,}" for part in parts)
+    device = console.device_line()
+    if run.placement.num_devices > 1:
+        device += f"; {run.placement.divided} divided among {run.placement.num_devices}"
+    return {
+        "device": device,
+        "data": f"{data.protocol}; {sizes} train, validation, test examples of {data.shape}",
+        "model": f"{describe_model(config.vae)}; {num_parameters:,} parameters",
+        "objective": describe_row(config.objective, "objective", "name"),
+        "optimizer": f"{describe_row(config.optimizer, 'optimizer', 'name')}, learning rate "
+        f"{config.optimizer.learning_rate:g}, {config.optimizer.schedule}",
+        "training": f"{config.training.num_epochs} epochs of {run.steps_per_epoch} steps, "
+        f"{len(names)} member(s): {'; '.join(names)}",
+        "workdir": str(workdir),
+    }
+
+
+def describe_row(block: ml_collections.ConfigDict, name: str, field: str) -> str:
+    """Return the row that a field of a block names, with its options."""
+    known = options_of(TABLES[name][field][block[field]])
+    options = ", ".join(f"{option}={block[option]}" for option in known)
+    return f"{block[field]} ({options})"
+
+
+def describe_model(vae: Mapping[str, Any]) -> str:
+    """Return the model in a line: its networks, q(z|x), p(z) and p(x|z)."""
+    text = (
+        f"{vae['network']} {tuple(vae['hidden'])}, {vae['latent_dim']} latents: q(z|x) "
+        f"{vae['posterior']}, p(z) {vae['prior']}, p(x|z) {vae['likelihood']}"
+    )
+    if vae["likelihood"] == "gaussian":
+        # E_q (x - mean)^2 + beta KL has its minimum where the ELBO of this sigma has its maximum.
+        scale = vae["likelihood_scale"]
+        text += f" (sigma {scale:g}: the squared error with beta = {2 * scale**2:g})"
+    return text + (", given y" if vae["conditional"] else "")
+
+
+def warnings_of(run: Run) -> Iterator[str]:
+    """Yield notes on schedules that the run is too short for."""
+    config = run.config
+    for field, num_steps in (
+        ("objective.beta_warmup_steps", config.objective.get("beta_warmup_steps", 0)),
+        ("optimizer.boundaries", max(config.optimizer.get("boundaries", ()), default=0)),
+    ):
+        if num_steps >= run.num_steps:
+            yield f"note: {field} ({num_steps}) outlasts the run of {run.num_steps} steps"

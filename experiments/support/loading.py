@@ -1,0 +1,47 @@
+"""Trained runs: building a folder's run again, with the parameters of its newest checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.support import console, run_folder
+from experiments.support.assembly import Evaluation, Run, build_evaluation, build_run
+from vae_jax import checkpoints, training
+
+
+def load_run(workdir: str | Path) -> tuple[Run, Evaluation, training.TrainState]:
+    """Build the run of a folder again and restore its newest checkpoint.
+
+    Raises:
+      ValueError: the folder holds no run, or one without a checkpoint.
+    """
+    workdir = Path(workdir)
+    config = run_folder.read_config(workdir)
+    run = build_run(config)
+    folder = workdir / ("best" if config.training.patience else "checkpoints")
+    state, damaged = checkpoints.restore_newest(folder, jax.eval_shape(run.init))
+    if damaged:
+        console.say(f"{folder}: {damaged} damaged")
+    if state is None:
+        raise ValueError(f"--workdir={workdir} holds no checkpoint that is whole")
+    return run, build_evaluation(config), state
+
+
+def load_member(workdir: str | Path, member: int = 0) -> tuple[Run, Evaluation, Any]:
+    """Return a trained run, how it is measured, and the parameters of one of its members.
+
+    The model is run.vae: functions of these parameters and of one example, such as
+    `run.vae.encode(params, x).mean`.
+
+    Raises:
+      ValueError: the folder holds no trained run, or this member is none of it or failed.
+    """
+    run, how_measured, state = load_run(workdir)
+    if not 0 <= member < len(run.members):
+        known = ", ".join(f"{i} ({each.name})" for i, each in enumerate(run.members))
+        raise ValueError(f"--member={member} is none of {workdir}, whose members are {known}")
+    selected = training.select_member(state, member)
+    if selected.failure.step >= 0:
+        raise ValueError(f"--member={member} of {workdir} failed at step {selected.failure.step}")
+    return run, how_measured, selected.evaluation_params["vae"]

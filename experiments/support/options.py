@@ -1,0 +1,90 @@
+"""What a config resolves to: the options of the rows that it names, defaults included."""
+
+from collections.abc import Collection, Iterator, Mapping
+import contextlib
+from typing import Any
+
+import ml_collections
+
+from vae_jax.lookup import look_up, options_of, unused_options
+from vae_jax.tables import TABLES
+
+
+@contextlib.contextmanager
+def errors_of(block: str) -> Iterator[None]:
+    """Say in errors which block of the config they are about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"config.{block}: {error}") from error
+
+
+def resolve(
+    config: ml_collections.ConfigDict, typed: Collection[str] = ()
+) -> tuple[ml_collections.ConfigDict, list[str]]:
+    """Return what a config stands for, and notes on what it set in vain.
+
+    Each block keeps its own fields and the options of the rows that it names; an option that is
+    unset gets the default of the row that takes it. An option that no chosen row takes is refused,
+    unless it comes from the config file and another row was typed instead of the file's: then it
+    falls away, with a note.
+
+    Args:
+      config: as read, or resolved before.
+      typed: fields that the command line set, as "block.field".
+
+    Raises:
+      ValueError: an unknown row, or an option that no chosen row takes.
+    """
+    resolved, notes = config.to_dict(), []
+    for block, tables in TABLES.items():
+        with errors_of(block):
+            fields = {name.removeprefix(f"{block}.") for name in typed}
+            resolved[block], dropped = resolve_block(resolved[block], tables, fields)
+        notes += [f"note: config.{block}: {each}; it is left out" for each in dropped]
+    return ml_collections.ConfigDict(resolved), notes
+
+
+def resolve_block(
+    block: Mapping[str, Any], tables: Mapping[str, Any], typed: Collection[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """Return a block with the options of the rows that it names, and what was left out of it.
+
+    Args:
+      block: its fields; None is unset.
+      tables: {field that names a row: its table}.
+      typed: fields of the block that the command line set.
+
+    Raises:
+      ValueError: an unknown row, or an option that no chosen row takes.
+    """
+    chosen = [(field, name) for field in tables for name in names_in(block[field])]
+    rows = [look_up(tables[field], name, field) for field, name in chosen]
+    undecided = [field for field in tables if not block[field]]  # the data set chooses these
+    every = {o for table in tables.values() for row in table.values() for o in options_of(row)}
+    options = {name: value for name, value in block.items() if name in every and value is not None}
+    unused = unused_options(options, chosen, tables, undecided)
+    dropped = []
+    for option, message in unused.items():
+        if option in typed or not typed & set(tables):
+            raise ValueError(message)
+        dropped.append(message)
+    used = {name: value for name, value in options.items() if name not in unused}
+    defaults = {name: value for row in rows for name, value in options_of(row).items()}
+    own = {name: value for name, value in block.items() if name not in every}
+    return own | defaults | used, dropped
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names of rows in a field: none, one, or one for each field of x."""
+    names = by_field(text)
+    return list(
+        dict.fromkeys(names.values() if isinstance(names, Mapping) else [names] if names else [])
+    )
+
+
+def by_field(text: Any) -> Any:
+    """Read "name" as it is, and "field=name,field=name" as a dictionary."""
+    if not isinstance(text, str) or "=" not in text:
+        return text
+    return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)

@@ -1,0 +1,143 @@
+"""Where a run stands: resuming it, what is due when, its best evaluations, members that failed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.support import console, processes, run_folder, tensorboard
+from experiments.support.assembly import Run
+from vae_jax import checkpoints, evaluation, training
+
+
+class Progress(NamedTuple):
+    """A run at some step, as its checkpoints hold it."""
+
+    state: training.TrainState
+    """All members, on the first device of this process."""
+    best: training.TrainState | None
+    """Each member at its best validation ELBO; None without early stopping, or before the first."""
+    elbos: list[np.ndarray]
+    """Validation ELBOs (members,) of all evaluations so far."""
+
+
+def resume(state: training.TrainState, run: Run, workdir: Path) -> Progress:
+    """Return where the run in `workdir` stands, the same in all processes; `state` if it is new.
+
+    Metrics written after the newest checkpoint are cut off: the run is going to write them again.
+
+    Raises:
+      ValueError: there are checkpoints, but none is whole.
+    """
+    metrics = workdir / "metrics.jsonl"
+    best = restore(workdir / "best", state) if run.config.training.patience else None
+    state = restore(workdir / "checkpoints", state) or state
+    run_folder.cut_metrics(metrics, int(state.step))
+    tensorboard.start(workdir, run.member_names)
+    elbos = list(run_folder.read_curves(metrics).get("validation", {}).get("elbo", []))
+    best, state, elbos = processes.agree_on_restored(best, state, elbos)
+    return Progress(state, best, elbos)
+
+
+def restore(folder: Path, state: training.TrainState) -> training.TrainState | None:
+    """Return the newest whole checkpoint of `folder`, or None where there are none.
+
+    Raises:
+      ValueError: there are checkpoints, but none is whole.
+    """
+    restored, damaged = checkpoints.restore_newest(folder, state)
+    if damaged and restored is None:
+        raise ValueError(f"no checkpoint left in {folder}: those of steps {damaged} are damaged")
+    if damaged:
+        console.say(f"{folder}: {damaged} damaged, going on from step {int(restored.step)}")
+        checkpoints.discard(folder, damaged)
+    return restored
+
+
+def chunks(step: int, run: Run) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of the steps between two moments at which something is due.
+
+    They depend on the step alone, so that a resumed run computes the same chunks.
+    """
+    settings = run.config.training
+    periods = (
+        settings.log_every_steps,
+        settings.eval_every_epochs * run.steps_per_epoch,
+        settings.checkpoint_every_epochs * run.steps_per_epoch,
+    )
+    while step < run.num_steps:
+        stop = min(run.num_steps, *((step // period + 1) * period for period in periods))
+        yield step, stop
+        step = stop
+
+
+def is_due(step: int, run: Run, every_epochs: int) -> bool:
+    """Tell whether `step` ends a period of so many epochs, or the run."""
+    return step % (every_epochs * run.steps_per_epoch) == 0 or step == run.num_steps
+
+
+def is_exhausted(elbos: list[np.ndarray], patience: int) -> bool:
+    """Tell whether no member had a better validation ELBO in the last `patience` evaluations."""
+    if not patience or not elbos:
+        return False
+    return bool((evaluation.best_evaluations(np.stack(elbos))[1] >= patience).all())
+
+
+def keep_best(
+    folder: Path,
+    best: training.TrainState | None,
+    state: training.TrainState,
+    elbos: list[np.ndarray],
+) -> training.TrainState:
+    """Return `best` with those members replaced whose newest validation ELBO is their best.
+
+    Args:
+      folder: where it is saved.
+      best: None before the first evaluation.
+      state: the members as they are now.
+      elbos: of all evaluations, shape (members,) each.
+    """
+    waited = evaluation.best_evaluations(np.stack(elbos))[1]
+    if waited.all():
+        return best
+    best = training.merge_members(waited == 0, state, state if best is None else best)
+    with checkpoints.open_checkpoints(folder, keep=1) as saved:
+        checkpoints.save(saved, int(state.step), best)
+    return best
+
+
+def log(workdir: Path, step: int, split: str, metrics: dict[str, Any], run: Run) -> None:
+    """Append metrics of all members to metrics.jsonl and to what TensorBoard reads."""
+    described = {name: run_folder.describe(each, run.points) for name, each in metrics.items()}
+    line = {"step": step, "split": split} | described
+    run_folder.append_metrics(workdir / "metrics.jsonl", line)
+    tensorboard.append_metrics(workdir, line, run.member_names)
+
+
+def check_members(run: Run, state: training.TrainState, metrics: list[str], start: int) -> None:
+    """Say which members failed since step `start`.
+
+    Args:
+      run: the run.
+      state: after the chunk of steps.
+      metrics: their sorted names, which a failure's index refers to.
+      start: first step of the chunk.
+
+    Raises:
+      FloatingPointError: none is left.
+    """
+    failed = jax.device_get(state.failure)
+    lines = []
+    for member, step, term in zip(run.members, failed.step, failed.term, strict=True):
+        if step >= start:
+            what = [*metrics, "a parameter"][term]
+            lines.append(f"{member.name}: {what} became NaN or infinite at step {step}")
+    if (failed.step >= 0).all():
+        raise FloatingPointError(
+            f"{'; '.join(lines)}: lower optimizer.learning_rate or set optimizer.clip_norm; the "
+            "checkpoints before it stand"
+        )
+    for line in lines:
+        console.say(f"{line}; it is frozen as at step {start}, the others go on")

@@ -1,0 +1,173 @@
+"""Every legal combination of rows trains, and every illegal one is refused with its remedies."""
+
+import itertools
+
+import jax
+from jax.flatten_util import ravel_pytree
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from experiments.support.assembly import check_objective
+from tests.support.rows import COMBINATIONS, KEY, PAIR_COVER, PAIRS, cover, fits, make_model
+from vae_jax.models import make_vae
+from vae_jax.models.likelihoods import LIKELIHOODS, VALUES, check_likelihood
+from vae_jax.models.posteriors import POSTERIORS
+from vae_jax.models.priors import PRIORS
+from vae_jax.objectives import OBJECTIVES, make_objective
+
+ROWS = cover(COMBINATIONS, 1)
+ROWS_MEET = [each for each in cover(COMBINATIONS, 2) if each not in ROWS]
+OTHERS = [each for each in COMBINATIONS if each not in ROWS + ROWS_MEET]
+NUM_STEPS = 10
+
+
+def objective_of(posterior, **options):
+    """Return the objective that trains this posterior."""
+    name = "concrete" if POSTERIORS[posterior].is_discrete else "elbo"
+    return make_objective(name, num_samples=4, **options)
+
+
+def train(posterior, prior, likelihood):
+    """Return the objective before each of ten Adam steps and after them, at one key."""
+    vae, params, data = make_model(posterior, prior, likelihood)
+    objective = objective_of(posterior)
+    # One vector: Adam by leaves would take half of the time that it takes to compile.
+    start, unravel = ravel_pytree(params)
+    optimizer = optax.adam(1e-2)
+
+    def loss(vector):
+        params = {"vae": unravel(vector), "objective": {}}
+        return objective.loss(KEY, vae, params, objective.hparams, data, 0)[0]
+
+    def step(carry, _):
+        vector, state = carry
+        value, gradient = jax.value_and_grad(loss)(vector)
+        updates, state = optimizer.update(gradient, state)
+        return (optax.apply_updates(vector, updates), state), -value
+
+    def steps(vector):
+        return jax.lax.scan(step, (vector, optimizer.init(vector)), length=NUM_STEPS + 1)[1]
+
+    return np.asarray(jax.jit(steps)(start))
+
+
+def check_trains(posterior, prior, likelihood):
+    """Check that the bound is finite and rises."""
+    values = train(posterior, prior, likelihood)
+    assert np.all(np.isfinite(values))
+    assert values[-1] > values[0] + 1e-3
+
+
+def combinations(candidates):
+    """Return the mark that runs a test for these combinations."""
+    return pytest.mark.parametrize(("posterior", "prior", "likelihood"), candidates)
+
+
+@combinations(ROWS)
+def test_every_row_trains(posterior, prior, likelihood):
+    """Mutants: a loss of the wrong sign, a row whose parameters get no gradient."""
+    check_trains(posterior, prior, likelihood)
+
+
+@pytest.mark.slow
+@combinations(ROWS_MEET)
+def test_every_two_rows_train_together(posterior, prior, likelihood):
+    """With the rows above: any two rows of different tables that may meet do."""
+    check_trains(posterior, prior, likelihood)
+
+
+@pytest.mark.slow
+@combinations(OTHERS)
+def test_every_combination_trains(posterior, prior, likelihood):
+    """With those above: the product of the tables."""
+    check_trains(posterior, prior, likelihood)
+
+
+def test_the_combinations_meet():
+    """The count of any two rows' meetings, by hand. Mutant: a cover that stops early."""
+    chosen = ROWS + ROWS_MEET
+    assert {each[:2] for each in chosen} == set(PAIRS)
+    assert {each[::2] for each in chosen} == set(itertools.product(POSTERIORS, LIKELIHOODS))
+    assert {each[1:] for each in chosen} == set(itertools.product(PRIORS, LIKELIHOODS))
+    assert {name for each in ROWS for name in each} == {*POSTERIORS, *PRIORS, *LIKELIHOODS}
+    assert len(chosen) + len(OTHERS) == len(COMBINATIONS) == len(PAIRS) * len(LIKELIHOODS)
+
+
+@pytest.mark.parametrize(("posterior", "prior"), [pair for pair in PAIRS if pair not in PAIR_COVER])
+def test_every_pair_has_the_shapes_of_a_gradient(posterior, prior):
+    """Of the pairs that `test_every_row_trains` leaves out: nothing is computed but shapes.
+
+    Mutant: latents of two shapes.
+    """
+    vae, params, data = make_model(posterior, prior)
+    objective = objective_of(posterior)
+
+    def loss(params):
+        params = {"vae": params, "objective": {}}
+        return objective.loss(KEY, vae, params, objective.hparams, data, 0)[0]
+
+    shapes = jax.eval_shape(jax.grad(loss), params)
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, params)
+
+
+# What is refused.
+
+ILLEGAL = [pair for pair in itertools.product(POSTERIORS, PRIORS) if not fits(*pair)]
+
+
+def refusal(call, *arguments, **options):
+    """Return the one line with which a call is refused."""
+    with pytest.raises(ValueError) as caught:
+        call(*arguments, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(("posterior", "prior"), ILLEGAL)
+def test_every_illegal_pair_is_refused(posterior, prior):
+    """Mutant: a message that names a prior which does not fit either, or not all that do."""
+    message = refusal(make_vae, (4,), posterior=posterior, prior=prior, condition=3)
+    assert repr(posterior) in message and repr(prior) in message
+    remedies = message.rpartition("vae.prior=")[2].split(" or ")
+    assert remedies == [name for name in PRIORS if fits(posterior, name)]
+
+
+@pytest.mark.parametrize("prior", [name for name, row in PRIORS.items() if row.is_conditional])
+def test_conditional_prior_without_a_condition_is_refused(prior):
+    assert "vae.conditional=True" in refusal(make_vae, (4,), prior=prior)
+    make_vae((4,), prior=prior, condition=3)
+
+
+@pytest.mark.parametrize(("likelihood", "kind"), list(itertools.product(LIKELIHOODS, VALUES)))
+def test_likelihood_takes_its_values_alone(likelihood, kind):
+    """Mutant: a remedy that does not fit either."""
+    needs = LIKELIHOODS[likelihood].values
+    if needs == kind:
+        check_likelihood(likelihood, (kind,), "the data")
+        return
+    message = refusal(check_likelihood, likelihood, (kind,), "the data")
+    assert repr(likelihood) in message and "the data" in message and VALUES[needs] in message
+    remedies = message.rpartition("vae.likelihood=")[2].split(" or ")
+    assert remedies == [name for name, row in LIKELIHOODS.items() if row.values == kind]
+
+
+def test_unknown_likelihood_is_refused():
+    assert "did you mean 'bernoulli'" in refusal(check_likelihood, "bernouli", ("bits",), "data")
+
+
+@pytest.mark.parametrize(
+    ("objective", "posterior"), list(itertools.product(OBJECTIVES, POSTERIORS))
+)
+def test_objective_trains_its_own_kind_of_latents(objective, posterior):
+    """Mutant: discrete samples handed to the ELBO, whose encoder would get no gradient."""
+    is_discrete, relaxes = POSTERIORS[posterior].is_discrete, objective == "concrete"
+    arguments = make_objective(objective), objective, posterior
+    if is_discrete == relaxes:
+        check_objective(*arguments)
+        return
+    message = refusal(check_objective, *arguments)
+    assert repr(objective) in message and repr(posterior) in message
+    assert ("objective.name=concrete" if is_discrete else "objective.name=elbo") in message

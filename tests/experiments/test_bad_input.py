@@ -1,0 +1,168 @@
+"""Whatever a user types or hands over is refused in one line, early, or runs."""
+
+import ast
+import math
+import re
+import time
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+import ml_collections
+import numpy as np
+import pytest
+
+from configs import default
+from experiments.support.assembly import build_evaluation, build_run
+from tests.support.programs import run_program, train
+
+# {case: (arguments, what the line says)}; DIR stands for a folder of bad files.
+COMMANDS = {
+    "unknown field": (["--config.optimizer.lr=1"], "config.optimizer.lr is unknown: did you mean"),
+    "unknown block": (["--config.optimiser.name=adam"], "did you mean config.optimizer.name?"),
+    "wrong type": (["--config.seed=x"], "config.seed"),
+    "unknown flag": (["--wrkdir=x"], "workdir"),
+    "stray argument": (["config.seed=3"], "unexpected argument 'config.seed=3'"),
+    "missing config": (["--config=configs/bta.py"], "configs/bta.py"),
+    "broken config": (["--config=DIR/broken.py"], "broken.py"),
+    "config of nothing": (["--config=DIR/empty.py"], "get_config"),
+    "objective": (["--config.objective.name=elob"], "did you mean 'elbo'"),
+    "data": (["--config.data.name=mnits"], "did you mean 'mnist'"),
+    "optimizer": (["--config.optimizer.name=adm"], "did you mean 'adam'"),
+    "schedule": (["--config.optimizer.schedule=cosin"], "did you mean 'cosine'"),
+    "network": (["--config.vae.network=cnn"], "known: conv, gated_mlp, mlp, resnet"),
+    "activation": (["--config.vae.activation=tnah"], "did you mean 'tanh'"),
+    "likelihood": (["--config.vae.likelihood=gaussian"], "use vae.likelihood=bernoulli"),
+    "no samples": (["--config.objective.num_samples=0"], "objective.num_samples must be >= 1"),
+    "beta": (["--config.objective.beta=-1"], "objective.beta must be >= 0"),
+    "nan": (["--config.objective.beta=nan"], "got nan"),
+    "sigma": (["--config.vae.likelihood_scale=-1"], "vae.likelihood_scale must be > 0"),
+    "rate": (["--config.optimizer.learning_rate=nan"], "optimizer.learning_rate"),
+    "epochs": (["--config.training.num_epochs=0"], "training.num_epochs"),
+    "batch": (["--config.training.batch_size=5000"], "1 .. 1258"),
+    "device": (["--config.device=gpuu"], "known: auto, cpu, gpu, tpu"),
+    "no device": (["--config.device=tpu"], "not available here"),
+    "precision": (["--config.vae.precision=flot32"], "did you mean 'float32'"),
+    "trace": (["--config.training.profile_steps=-1"], "training.profile_steps is -1"),
+    "products": (["--config.matmul_precision=hihg"], "known: default, high, highest"),
+    "process": (
+        ["--config.distributed.coordinator=127.0.0.1:1", "--config.distributed.process_index=1"],
+        "got 1 of 0",
+    ),
+    "conv": (["--config.vae.network=conv", "--config.vae.channels=(1,2,3,4)"], "divide by 16"),
+    "sweep of a size": (["--config.sweep=vae.latent_dim=2,3"], "what can: objective.beta"),
+    "sweep of samples": (["--config.sweep=objective.num_samples=1,2"], "cannot vary within"),
+    "sweep of nothing": (["--config.sweep=objective.beta"], "field=number,number"),
+    "swept value": (["--config.sweep=objective.beta=1,-1"], "objective.beta must be >= 0"),
+    "no data": (["--config.data.name=mnist", "--config.data.data_dir=DIR"], "is not prepared in"),
+    "missing npz": (["--config.data.name=npz", "--config.data.path=DIR/no.npz"], "No such file"),
+    "no zip": (["--config.data.name=npz", "--config.data.path=DIR/text.npz"], "cannot read"),
+    "wrong key": (["--config.data.name=npz", "--config.data.path=DIR/key.npz"], "its keys: z"),
+    "objects": (["--config.data.name=npz", "--config.data.path=DIR/objects.npz"], "cannot read"),
+    "nan values": (["--config.data.name=npz", "--config.data.path=DIR/nan.npz"], "NaN or infinite"),
+    "one example": (["--config.data.name=npz", "--config.data.path=DIR/one.npz"], "at least 3"),
+    "grey bernoulli": (
+        ["--config.data.name=npz", "--config.data.path=DIR/real.npz"],
+        "data.binarization=dynamic (or static); or use vae.likelihood=continuous_bernoulli or g",
+    ),
+    "unwritable": (["--workdir=DIR/text.npz/run"], "text.npz"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad")
+    np.savez(folder / "key.npz", z=np.zeros(3))
+    np.savez(folder / "objects.npz", x=np.array([{}, {}]))
+    np.savez(folder / "nan.npz", x=np.array([[1.0], [np.nan], [2.0]]))
+    np.savez(folder / "one.npz", x=np.zeros((1, 4)))
+    np.savez(folder / "real.npz", x=np.random.default_rng(0).random((300, 4)))
+    (folder / "text.npz").write_text("no zip")
+    (folder / "broken.py").write_text("def get_config(:\n")
+    (folder / "empty.py").write_text("")
+    return folder
+
+
+# Cases that only the whole program can show; the slow tests run the commands of the others too.
+WHOLE = [*list(COMMANDS)[:8], "beta", "device", "no device", "products", "process"]
+WHOLE += ["unwritable"]
+
+
+@pytest.mark.parametrize("case", [case for case in COMMANDS if case not in WHOLE])
+def test_values_are_refused_in_one_line(bad_files, case):
+    arguments, message = COMMANDS[case]
+    config = default.get_config()
+    for argument in arguments:
+        field, _, text = argument.replace("DIR", str(bad_files)).partition("=")
+        *block, name = field.removeprefix("--config.").split(".")
+        block = config[block[0]] if block else config
+        value = (
+            text if isinstance(block[name], str) else ast.literal_eval(text.replace("nan", "1e999"))
+        )
+        block[name] = math.nan if text == "nan" else value
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        build_run(config)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case in WHOLE else pytest.mark.slow) for case in COMMANDS],
+)
+def test_commands_are_refused_in_one_line(bad_files, tmp_path, case):
+    arguments, message = COMMANDS[case]
+    arguments = [argument.replace("DIR", str(bad_files)) for argument in arguments]
+    started = time.monotonic()
+    if any(argument.startswith("--config=") for argument in arguments):
+        done = run_program("experiments.train", f"--workdir={tmp_path}/run", *arguments)
+    else:
+        done = train(tmp_path / "run", *arguments)
+    seconds = time.monotonic() - started
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert message in done.stderr
+    assert not (tmp_path / "run").exists()
+    print(f"{case}: {seconds:.1f} s")
+
+
+def test_no_config_is_refused():
+    done = run_program("experiments.train")
+    assert done.returncode == 2
+    assert "--config" in done.stderr and done.stderr.count("\n") == 1
+
+
+NUMBERS = st.sampled_from([0, 1, -1, 3, 10**6, 2**31, -(2**63)])
+REALS = st.sampled_from([0.0, 1.0, -1.0, 0.5, 1e-300, 1e300, math.nan, math.inf, -math.inf])
+WORDS = st.sampled_from(["", "elbo", "iwae", "none", "static", "digits", "npz", "conv", "mlp", "x"])
+SIZES = st.lists(NUMBERS, max_size=3).map(tuple)
+
+
+def strategy_of(value):
+    kinds = {bool: st.booleans(), int: NUMBERS, float: REALS, str: WORDS, tuple: SIZES}
+    return kinds[type(value)]
+
+
+DEFAULT = default.get_config()
+FIELDS = {
+    f"{block}.{name}": strategy_of(value)
+    for block in ("data", "vae", "objective", "optimizer", "training", "evaluation")
+    for name, value in DEFAULT[block].items()
+    # Sizes that are legal and huge are refused by the machine, not by us.
+    if f"{block}.{name}" not in ("data.download", "vae.latent_dim", "vae.hidden", "vae.channels")
+}
+
+
+@settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(st.data())
+def test_random_overrides_never_show_a_traceback(data):
+    """Any values in any fields: a run is built, or a ValueError of one line says why not."""
+    config = ml_collections.ConfigDict(DEFAULT.to_dict())
+    for field in data.draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=4)):
+        block, name = field.split(".")
+        config[block][name] = data.draw(FIELDS[field], label=field)
+    try:
+        build_run(config)
+        build_evaluation(config)
+    except (ValueError, OSError) as error:
+        assert 0 < len(str(error)) < 600 and "\n" not in str(error)

@@ -1,0 +1,204 @@
+"""A run that is killed, damaged or shared ends as if nothing had happened, or says what did."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.programs import ROOT, train
+
+# Small and quick, with a checkpoint every epoch: a kill is likely to hit a save or a deletion.
+TINY = (
+    "--config.vae.hidden=(16,)",
+    "--config.vae.latent_dim=2",
+    "--config.optimizer.ema_decay=0.9",
+    "--config.optimizer.warmup_steps=5",
+    "--config.training.num_epochs=60",
+    "--config.training.log_every_steps=7",
+    "--config.training.eval_every_epochs=2",
+    "--config.training.checkpoint_every_epochs=1",
+    "--config.training.patience=100",
+    "--config.evaluation.num_samples=2",
+)
+
+
+def start(workdir, stderr=subprocess.DEVNULL, **options):
+    """Start the program and return the process."""
+    command = [sys.executable, "-m", "experiments.train", "--config=configs/beta.py"]
+    return subprocess.Popen(
+        [*command, f"--workdir={workdir}", *TINY],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        **options,
+    )
+
+
+def wait_for_metrics(workdir, process):
+    """Wait until the first line of metrics is written."""
+    deadline = time.monotonic() + 120
+    while num_lines(workdir) == 0:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.005)
+
+
+def num_lines(workdir):
+    metrics = workdir / "metrics.jsonl"
+    return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+
+
+def kill_on_the_way(workdir, seconds):
+    """Start or resume, and kill so many seconds after the first new line of metrics."""
+    process = start(workdir)
+    before, deadline = num_lines(workdir), time.monotonic() + 120
+    while num_lines(workdir) == before and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+        before = min(before, num_lines(workdir))  # resuming cuts lines off first
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def results(workdir):
+    """Return all that must not depend on kills: metrics, digests of checkpoints, final numbers."""
+    digests = {
+        (folder.parent.name, folder.name): (folder / "digest" / "metadata").read_bytes()
+        for name in ("checkpoints", "best")
+        for folder in (workdir / name).iterdir()
+        if folder.name.isdigit()
+    }
+    summary = json.loads((workdir / "summary.json").read_text())
+    numbers = {name: each for name, each in summary.items() if not name.endswith("_seconds")}
+    return (workdir / "metrics.jsonl").read_bytes(), digests, numbers
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of an uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    assert train(workdir, *TINY).returncode == 0
+    return workdir
+
+
+def check_kills(whole, workdir, pauses):
+    for pause in pauses:
+        kill_on_the_way(workdir, pause)
+    done = train(workdir, *TINY)
+    assert done.returncode == 0, done.stderr
+    assert results(workdir) == results(whole)
+
+
+def test_killed_at_five_points_ends_bit_equal(whole, tmp_path):
+    """SIGKILL five times in one run, whatever it is doing: arrays and metrics are the same bits."""
+    check_kills(whole, tmp_path / "run", (0.0, 0.05, 0.11, 0.23, 0.4))
+
+
+@pytest.mark.slow
+def test_interrupted_by_ctrl_c_says_how_to_go_on(whole, tmp_path):
+    """Ctrl-C saves, names the command, and the same command then ends with the same bits."""
+    workdir = tmp_path / "run"
+    process = start(workdir, stderr=subprocess.PIPE, text=True)
+    wait_for_metrics(workdir, process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert f"--workdir={workdir}" in said and said.count("\n") == 1
+    assert not (workdir / "summary.json").exists()
+    assert train(workdir, *TINY).returncode == 0
+    assert results(workdir)[0::2] == results(whole)[0::2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_thirty_random_points(whole, tmp_path, seed):
+    chance = random.Random(seed)
+    check_kills(whole, tmp_path / "run", [chance.uniform(0, 0.6) for _ in range(5)])
+
+
+@pytest.mark.slow
+def test_damaged_newest_checkpoint_falls_back(whole, tmp_path):
+    """Half of the newest checkpoint gone: one line says so, and the end is the same."""
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    newest = max((workdir / "checkpoints").glob("[0-9]*"), key=lambda folder: int(folder.name))
+    for file in (newest / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    done = train(workdir, *TINY)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert f"[{newest.name}] damaged, going on from step {int(newest.name) - 12}" in said
+    assert results(workdir) == results(whole)
+
+
+@pytest.mark.slow
+def test_no_checkpoint_left_is_said(whole, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    for file in (workdir / "checkpoints").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    metrics = (workdir / "metrics.jsonl").read_bytes()
+    done = train(workdir, *TINY)
+    assert done.returncode == 2 and "no checkpoint left" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (workdir / "metrics.jsonl").read_bytes() == metrics
+
+
+@pytest.mark.slow
+def test_second_run_on_a_folder_is_refused_while_the_first_lives(tmp_path):
+    workdir = tmp_path / "run"
+    process = start(workdir)
+    wait_for_metrics(workdir, process)
+    process.send_signal(signal.SIGSTOP)
+    second = train(workdir, *TINY)
+    process.send_signal(signal.SIGKILL)
+    process.send_signal(signal.SIGCONT)
+    process.wait()
+    assert second.returncode == 2
+    assert f"in use by process {process.pid}" in second.stderr and second.stderr.count("\n") == 1
+    # The lock of the dead process is none: test_killed_at_five_points goes on after kills.
+
+
+@pytest.mark.slow
+def test_longer_run_needs_extend(whole, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    longer = (*TINY, "--config.training.num_epochs=62")
+    refused = train(workdir, *longer)
+    assert refused.returncode == 2 and "--extend lengthens the run" in refused.stderr
+    done = train(workdir, *longer, "--extend")
+    assert done.returncode == 0, done.stderr
+    lines = (workdir / "metrics.jsonl").read_bytes()
+    assert lines.startswith((whole / "metrics.jsonl").read_bytes())
+    assert json.loads(lines.splitlines()[-1])["step"] == 62 * 12
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of two megabytes, or skip."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_full_disk_is_one_line_and_keeps_the_last_checkpoint(small_disk):
+    """Room for a checkpoint or two of 0.4 MB, not for all: the newest whole one stays."""
+    arguments = (*TINY, "--config.vae.hidden=(100,)", "--config.training.num_epochs=2000")
+    done = train(small_disk / "run", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    assert "No space left" in done.stderr or "cannot write" in done.stderr
+    steps = list((small_disk / "run" / "checkpoints").glob("[0-9]*"))
+    assert len(steps) >= 1

@@ -1,0 +1,124 @@
+"""The programs, run as their user runs them."""
+
+import importlib
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+import test_family
+
+from experiments.train import train_and_evaluate
+from tests.support.programs import ROOT, SMALL, TRAINED, run_program, train
+
+CONFIGS = sorted(
+    path.stem
+    for path in (ROOT / "configs").glob("*.py")
+    if path.stem not in ("__init__", *test_family.CONFIGS)
+)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_config_runs(tmp_path, config):
+    """Two epochs of each config, on the digits; those of test_family have theirs there."""
+    fields = importlib.import_module(f"configs.{config}").get_config()
+    fields.data.name = "digits"
+    fields.vae.hidden = (16,)
+    fields.training.num_epochs = 2
+    fields.training.batch_size = 100
+    fields.optimizer.warmup_steps = 5
+    fields.evaluation.num_samples = 3
+    train_and_evaluate(fields, tmp_path, extend=False)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert np.isfinite([summary["elbo"], summary["nll"]]).all()
+    assert summary["test_examples"] == 359
+
+
+def test_files_of_a_run(trained):
+    workdir, _ = trained
+    assert (workdir / "figures" / "curves.png").exists()
+    names = "reconstructions samples traversal interpolation latent_means"
+    for seed in (0, 1):
+        pictures = {path.name for path in (workdir / "figures" / f"seed={seed}").iterdir()}
+        assert pictures == {f"{name}.png" for name in names.split()}
+    saved = json.loads((workdir / "config.json").read_text())
+    assert saved["config"]["objective"]["beta"] == 2.0
+    assert {"jax", "flax"} <= saved["versions"].keys() and saved["device"] and saved["data"]
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 36
+    for line in lines:
+        for i in range(2):
+            parts = [line[name]["members"][i] for name in ("elbo", "rate", "distortion")]
+            assert abs(parts[0] + parts[1] + parts[2]) < 1e-3
+    train_line = next(line for line in lines if line["split"] == "train")
+    two = train_line["elbo"]["members"]
+    assert two[0] != two[1]
+    point = train_line["elbo"]["points"]["mean"]
+    assert abs(point["mean"] - np.mean(two)) < 1e-6
+    error = abs(two[0] - two[1]) / 2  # standard deviation of two over the root of two
+    assert abs(point["standard_error"] - error) < 1e-6
+    assert (point["over"], point["num_seeds"]) == ("seeds", 2)
+
+
+def test_screen_of_a_run(trained):
+    """Header, plain progress lines (no terminal here) and the table of both seeds."""
+    _, printed = trained
+    for word in ("device", "binarization dynamic", "parameters", "beta=2.0", "active"):
+        assert word in printed
+    assert re.search(r"36/36  ELBO -\d+\.\d\d  rate .* examples/s", printed)
+    assert re.search(r"seed=1 +│ +-\d+\.\d\d", printed)
+    assert re.search(r"mean, over seeds +│ +-\d+\.\d\d \+- \d", printed)
+    assert "\x1b" not in printed
+
+
+def test_evaluate_gives_the_summarys_numbers(trained):
+    """The same noise and bits again, from the checkpoint."""
+    workdir, _ = trained
+    summary = json.loads((workdir / "summary.json").read_text())
+    done = run_program("experiments.evaluate", f"--workdir={workdir}", "--num_samples=100")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads((workdir / "evaluation.json").read_text())
+    np.testing.assert_allclose(measured["nll"]["members"], summary["nll"]["members"])
+
+
+@pytest.mark.slow
+def test_a_run_again_is_the_same_run(trained, tmp_path):
+    workdir, _ = trained
+    done = train(tmp_path, *TRAINED)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "metrics.jsonl").read_bytes() == (workdir / "metrics.jsonl").read_bytes()
+
+
+def test_a_changed_config_on_an_old_workdir_is_refused(trained):
+    workdir, _ = trained
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+    done = train(workdir, *TRAINED, "--config.objective.beta=7")
+    assert done.returncode == 2
+    assert "objective.beta was 2.0, is 7.0" in done.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+
+
+def test_evaluating_what_is_no_run_is_refused(tmp_path):
+    done = run_program("experiments.evaluate", f"--workdir={tmp_path}")
+    assert done.returncode == 2 and "holds no run" in done.stderr
+
+
+def test_divergence_stops_with_the_step_and_the_terms(tmp_path):
+    done = train(tmp_path, *SMALL, "--config.optimizer.learning_rate=1e30")
+    assert done.returncode == 1
+    assert "NaN or infinite" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_mnist_by_the_command(tfds_dir, tmp_path):
+    """Real MNIST through TFDS without TensorFlow, by the config of the README."""
+    arguments = (f"--config.data.data_dir={tfds_dir}", "--config.training.num_epochs=1")
+    more = ("--config.optimizer.warmup_steps=50", "--config.evaluation.num_samples=2")
+    as_users = os.environ | {"XLA_FLAGS": ""}  # unoptimized, an epoch takes long
+    done = train(tmp_path, *arguments, *more, config="elbo", env=as_users)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["test_examples"] == 10000
+    assert summary["protocol"] == "mnist, binarization dynamic"
+    # After one epoch the bound is far above that of independent pixels, about -206 nats.
+    assert summary["elbo"] > -170

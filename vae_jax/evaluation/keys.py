@@ -1,0 +1,38 @@
+"""The keys of an evaluation, one for each purpose.
+
+No key serves two purposes, and none is both split and folded: `split(key)[i]` and
+`fold_in(key, i)` are the same key.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Int, Key
+
+
+class EvaluationKeys(NamedTuple):
+    """One key for each purpose that an evaluation draws for."""
+
+    binarization: Any
+    """Bits drawn from grey values: folded with the split."""
+    samples: Any
+    """Samples of z: folded with the index of the example and that of the sample."""
+    posterior_means: Any
+    """Means of posteriors that have no closed form."""
+    pictures: Any
+    """Split by picture."""
+
+
+def evaluation_keys(key: Key[Array, ""]) -> EvaluationKeys:
+    """Split the key of an evaluation by purpose."""
+    return EvaluationKeys(*jax.random.split(key, len(EvaluationKeys._fields)))
+
+
+def sample_keys(
+    key: Key[Array, ""], example: Int[Array, ""], first: Int[Array, ""], num_samples: int
+) -> Key[Array, "num_samples"]:
+    """Return the keys of samples first .. first + num_samples - 1 of one example."""
+    key = jax.random.fold_in(key, example)
+    return jax.vmap(lambda k: jax.random.fold_in(key, k))(first + jnp.arange(num_samples))

@@ -1,0 +1,41 @@
+"""What the latents of a trained model do."""
+
+from typing import Any
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Float, Key
+import numpy as np
+
+
+def posterior_means(key: Key[Array, ""], q: Any, num_samples: int = 100) -> dict[str, Array]:
+    """Return E_q[z] of one example, flat; the two layers of a Chain have a name each.
+
+    Where q has no mean in closed form, it is that of `num_samples` samples. Their noise is the same
+    for every example: where q does not vary over examples, neither does this, so that no unit seems
+    active by noise.
+
+    Args:
+      key: of the samples.
+      q: the posterior of one example.
+      num_samples: drawn where q has no mean.
+    """
+    if hasattr(q, "mean"):
+        mean = q.mean
+    else:
+        samples = jax.vmap(q.sample)(jax.random.split(key, num_samples))
+        mean = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), samples)
+    if not isinstance(mean, tuple):
+        return {"posterior_mean": jnp.ravel(mean)}
+    return {"posterior_mean": mean[0], "posterior_mean_upper": mean[1]}
+
+
+def active_units(
+    posterior_means: Float[np.ndarray, "examples latent"], threshold: float = 0.01
+) -> int:
+    """Count the latent dimensions whose posterior mean varies over examples by > threshold.
+
+    A_u = Cov_x(E_{q(z|x)}[z_u]) > 0.01, Section 5.1 of Burda et al. (2016).
+    """
+    return int(np.sum(np.var(np.asarray(posterior_means, np.float64), axis=0) > threshold))

@@ -1,0 +1,133 @@
+"""What an objective is, and how a bound on log p(x) becomes one."""
+
+from collections.abc import Callable, Mapping
+import math
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Key
+
+from vae_jax.objectives.estimators import sample_terms
+from vae_jax.objectives.terms import Terms, kl, reconstruction
+
+
+class Objective(NamedTuple):
+    """What is trained: own parameters, a loss to minimise, and the numbers that may be traced."""
+
+    init: Callable[..., Any]
+    """init(key, vae, examples) -> params["objective"]; {} where it has none."""
+    loss: Callable[..., tuple[Array, dict[str, Array]]]
+    """loss(key, vae, params, hparams, batch, step) -> (loss, metrics), batch means in nats.
+
+    params is {"vae": ..., "objective": ...}; loss = -metrics["objective"]. The metrics hold
+    `objective`, `elbo` (with beta = 1), `kl` and `reconstruction`; elbo = reconstruction - kl."""
+    hparams: dict[str, float]
+    """Defaults of the traced numbers: the ones that members of one program may differ in."""
+    relaxes: bool = False
+    """Whether it is for discrete latents, whose samples it relaxes."""
+
+
+def no_parameters(key: Array, vae: Any, examples: Any) -> dict:
+    """Return no parameters: `init` for objectives that have none."""
+    return {}
+
+
+def make_bound_objective(
+    bound: Callable[[Terms, Mapping[str, Array], Array], Array],
+    num_samples: int,
+    sampled_kl: bool,
+    hparams: dict[str, float],
+) -> Objective:
+    """Make the objective that maximises the batch mean of `bound(terms, hparams, step)`.
+
+    Args:
+      bound: a bound on log p(x) of one example in nats, larger is better.
+      num_samples: samples of z per example.
+      sampled_kl: whether the metrics `elbo` and `kl` use the sampled form of the KL.
+      hparams: defaults of the traced numbers.
+    """
+
+    def loss(key, vae, params, hparams, batch, step):
+        check_latents(vae, relaxes=False)
+
+        def metrics_of_one_example(key, x, y):
+            terms = sample_terms(jax.random.split(key, num_samples), vae, params["vae"], x, y)
+            return {
+                "objective": bound(terms, hparams, step),
+                **elbo_metrics(terms, sampled_kl),
+            }
+
+        metrics = over_batch(metrics_of_one_example, key, batch)
+        return -metrics["objective"], metrics
+
+    return Objective(no_parameters, loss, hparams)
+
+
+def elbo_metrics(terms: Terms, sampled_kl: bool = False) -> dict[str, Array]:
+    """Return the ELBO (beta = 1) and its two parts, in nats: elbo = reconstruction - kl."""
+    parts = {"kl": kl(terms, sampled_kl), "reconstruction": reconstruction(terms)}
+    return {"elbo": parts["reconstruction"] - parts["kl"], **parts}
+
+
+def over_batch(
+    metrics_of_one_example: Callable[..., dict[str, Array]], key: Key[Array, ""], batch: Any
+) -> dict[str, Array]:
+    """Return the batch means of metrics_of_one_example(key, x, y), with a key for each example."""
+    keys = jax.random.split(key, jax.tree.leaves(batch.x)[0].shape[0])
+    per_example = jax.vmap(metrics_of_one_example)(keys, batch.x, batch.y)
+    return jax.tree.map(jnp.mean, per_example)
+
+
+def check_latents(vae: Any, relaxes: bool) -> None:
+    """Refuse a model whose latents an objective cannot train.
+
+    Args:
+      vae: tells by `is_discrete` and `latents` what its z is.
+      relaxes: whether the objective relaxes samples of discrete latents.
+
+    Raises:
+      ValueError: with the remedy.
+    """
+    if vae.is_discrete == relaxes:
+        return
+    remedy = (
+        "use the objective concrete"
+        if vae.is_discrete
+        else "use the objective elbo or iwae, or the posterior categorical or bernoulli"
+    )
+    kind = "discrete" if vae.is_discrete else "continuous"
+    raise ValueError(f"this objective does not train {kind} latents ({vae.latents}): {remedy}")
+
+
+def check_not_negative(**options: float | int) -> None:
+    """Refuse options that are negative, infinite or NaN.
+
+    Raises:
+      ValueError: with the option and its value.
+    """
+    for name, value in options.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be >= 0 and finite, got {value}")
+
+
+def check_positive(**options: float | int) -> None:
+    """Refuse options that are not above zero and finite.
+
+    Raises:
+      ValueError: with the option and its value.
+    """
+    for name, value in options.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be above 0 and finite, got {value}")
+
+
+def check_num_samples(num_samples: int) -> None:
+    """Refuse fewer than one sample of z per example.
+
+    Raises:
+      ValueError: with the number given.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be >= 1, got {num_samples}")

@@ -1,0 +1,14 @@
+"""Every table whose rows a config names."""
+
+from vae_jax.datasets import DATASETS
+from vae_jax.models import TABLES as MODEL_TABLES
+from vae_jax.objectives import OBJECTIVES
+from vae_jax.training import OPTIMIZERS, SCHEDULES
+
+# {block of a config: {field that names a row: its table}}
+TABLES = {
+    "data": {"name": DATASETS},
+    "vae": MODEL_TABLES,
+    "objective": {"name": OBJECTIVES},
+    "optimizer": {"name": OPTIMIZERS, "schedule": SCHEDULES},
+}

@@ -1,0 +1,77 @@
+"""Members: runs that train together in one program, such as seeds or values of beta."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Key
+
+from vae_jax.fast.mapping import map_leading
+from vae_jax.training.state import TrainState, init_state
+
+
+def member_axes() -> TrainState:
+    """Return which axis of each field of a TrainState is the member axis (None: it has none)."""
+    return TrainState(None, *[0] * (len(TrainState._fields) - 1))
+
+
+def over_members(function: Callable, at_once: int | None = None) -> Callable:
+    """Lift function(state, *rest) -> (state, metrics) of one run to all members of a state.
+
+    Args:
+      function: of a state without a member axis.
+      at_once: how many members are computed together, the groups one after the other; None: all.
+    """
+
+    def lifted(state, *rest):
+        step, *others = state
+
+        def train_member(others):
+            return function(TrainState(step, *others), *rest)
+
+        (steps, *others), metrics = map_leading(train_member, tuple(others), at_once)
+        return TrainState(steps[0], *others), metrics
+
+    return lifted
+
+
+def init_members(
+    keys: Key[Array, "members"], hparams: Mapping[str, Any], *shared: Any, **options: Any
+) -> TrainState:
+    """Initialise as many runs as there are keys: `init_state` mapped over keys and hparams.
+
+    Args:
+      keys: one run's key a member.
+      hparams: numbers, the same for all members, or arrays with one number a member.
+      *shared, **options: the further arguments of `init_state`, which members share.
+    """
+    hparams = {
+        name: jnp.broadcast_to(jnp.asarray(value, jnp.float32), keys.shape)
+        for name, value in hparams.items()
+    }
+
+    def init_one(key, hparams):
+        return init_state(key, hparams, *shared, **options)
+
+    return jax.vmap(init_one, out_axes=member_axes())(keys, hparams)
+
+
+def merge_members(chosen: Any, new: TrainState, old: TrainState) -> TrainState:
+    """Return `new` with the fields of those members that are not `chosen` taken from `old`.
+
+    All arrays are copies: `new` may be donated afterwards.
+    """
+
+    def merge(a, b):
+        return jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    step, *others = new
+    return TrainState(jnp.copy(step), *jax.tree.map(merge, tuple(others), tuple(old[1:])))
+
+
+def select_member(state: TrainState, member: int) -> TrainState:
+    """Return one run's state, without the member axis."""
+    step, *others = state
+    return TrainState(step, *jax.tree.map(lambda leaf: leaf[member], others))
