@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from linear_gaussian import assert_mean_is, make_model, make_vae
+from tests.support.linear_gaussian import assert_mean_is, make_model, make_vae
 import numpy as np
 import pytest
 from scipy import special, stats
