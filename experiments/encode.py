@@ -41,7 +41,7 @@ def encode_examples(
     run = run._replace(dataset=run.dataset._replace(test=examples))
     seen = measurement.model_examples(run, how_measured, "test")
     measure = measurement.make_run_measure(run, how_measured, how_measured.num_samples)
-    describe = make_describe(run.vae, how_measured.keys.pictures)
+    describe = make_describe(run.vae, how_measured.keys.codes)
 
     def measure_and_describe(params, indices, batch):
         measured = measure(params, indices, batch)

@@ -23,6 +23,8 @@ class EvaluationKeys(NamedTuple):
     """Means of posteriors that have no closed form."""
     pictures: Any
     """Split by picture."""
+    codes: Any
+    """Samples that stand for an example where its posterior has no mean: folded with its index."""
 
 
 def evaluation_keys(key: Key[Array, ""]) -> EvaluationKeys:
