@@ -28,7 +28,7 @@ def encode_examples(
     examples: datasets.Examples,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, np.ndarray]:
-    """Return what the program writes, by name, with examples along the first axis.
+    """Return the arrays that the program writes, by name, with examples along the first axis.
 
     Args:
       run: the run.
@@ -37,7 +37,7 @@ def encode_examples(
       examples: as they are stored, like those of run.dataset.
       progress: wraps the sequence of batches.
     """
-    # They stand in for the test set, so that its own examples give the numbers of summary.json.
+    # They take the place of the test set: the test examples give the numbers of summary.json.
     run = run._replace(dataset=run.dataset._replace(test=examples))
     seen = measurement.model_examples(run, how_measured, "test")
     measure = measurement.make_run_measure(run, how_measured, how_measured.num_samples)
@@ -61,7 +61,7 @@ def make_describe(vae: Any, key: Any) -> Callable:
     def describe(params, index, example):
         x, y = example
         q = vae.encode(params, x, y)
-        # Only a Gaussian's mean is a code that stands for it: a mean of one-hot vectors is none.
+        # Only a Gaussian's mean is a typical code: the mean of one-hot vectors is not a value of z.
         has_mean = isinstance(q, Gaussian | FullGaussian)
         z = q.mean if has_mean else q.sample(jax.random.fold_in(key, index))
         mean = vae.decode(params, z, y).mean
@@ -102,7 +102,7 @@ def check_condition(y: np.ndarray | None, condition: Any, name: str) -> None:
     if isinstance(condition, int):
         if y.ndim != 1 or y.dtype.kind not in "ui" or y.min() < 0 or y.max() >= condition:
             raise ValueError(
-                f"'y' of {name} must be integers 0 .. {condition - 1}, one an example; got shape "
+                f"'y' of {name} must be integers 0 .. {condition - 1}, one per example; got shape "
                 f"{y.shape} of type {y.dtype} in {y.min()} .. {y.max()}"
             )
     elif y.shape[1:] != condition:
@@ -126,7 +126,7 @@ def check_array_fits(x: np.ndarray, values: datasets.Values, name: str, protocol
         "dynamic": 0 <= low <= high <= maximum,
         "none": True,
     }[values.binarization]
-    # Values in 0 .. 1, where the run divides by 255: nobody has so dark images, but many divide.
+    # Values in 0 .. 1 where the run divides by 255: most likely they were divided already.
     if not fits or 0 < high <= 1 < maximum:
         units = "bits, stored as 0 and" if values.binarization == "static" else "values in 0 .."
         raise ValueError(

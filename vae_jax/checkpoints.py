@@ -1,4 +1,4 @@
-"""Checkpoints of a run: arrays in orbax's format with a digest beside them, never pickled code."""
+"""Checkpoints of a run: arrays in orbax's format, and a digest of them; nothing is pickled."""
 
 from collections.abc import Iterator
 import contextlib
@@ -18,14 +18,14 @@ import numpy as np
 def open_checkpoints(folder: str | Path, keep: int = 3) -> Iterator[Any]:
     """Open a folder of checkpoints, of which the newest `keep` stay.
 
-    What was saved is on the disk when the context closes.
+    All that was saved is on the disk when the context closes.
 
     Raises:
       OSError: a checkpoint could not be written.
     """
-    import orbax.checkpoint as ocp  # 1 s: only those who save or restore pay
+    import orbax.checkpoint as ocp  # takes 1 s: imported where it is used
 
-    # Of several processes each has its own folder, or none: orbax must not wait for the others.
+    # Each of several processes has its own folder: orbax must not wait for the others.
     index = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=index, active_processes={index}, barrier_sync_key_prefix=f"process{index}"
@@ -48,15 +48,15 @@ def open_checkpoints(folder: str | Path, keep: int = 3) -> Iterator[Any]:
 
 
 def save(checkpoints: Any, step: int, state: Any) -> None:
-    """Save `state` (a pytree of arrays) as the checkpoint of `step`; writing goes on behind.
+    """Save `state` (a pytree of arrays) as the checkpoint of `step`; it is written in the background.
 
     Raises:
       OSError: this checkpoint, or the one before, could not be written.
     """
     import orbax.checkpoint as ocp
 
-    # Writing must not read buffers that the next update is given to overwrite.
-    # numpy's know no devices: they restore on any number of them.
+    # A copy, since the next update overwrites these buffers while they are being written; of numpy,
+    # which restores on any number of devices.
     copied = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _key_words(state))
     items = ocp.args.Composite(
         state=ocp.args.StandardSave(copied), digest=ocp.args.JsonSave({"blake2b": digest(copied)})
@@ -83,8 +83,8 @@ def restore_newest(folder: str | Path, state_like: Any) -> tuple[Any | None, lis
     )
     steps = sorted((int(p.name) for p in Path(folder).glob("*") if p.name.isdigit()), reverse=True)
     for count, step in enumerate(steps):
-        # Each step has a reader of its own: orbax knows many ways to fail on a damaged folder, and
-        # what one of them leaves behind must not touch the next.
+        # A reader for each step: orbax fails in many ways on a damaged folder, and what one failure
+        # leaves behind must not affect the next step.
         with contextlib.suppress(Exception), open_checkpoints(folder, keep=len(steps)) as reader:
             restored = reader.restore(step, args=items)
             fits = jax.eval_shape(lambda s: s, restored.state) == target
@@ -99,21 +99,21 @@ def _is_key(leaf):
 
 
 def _key_words(state):
-    # Words are arrays like any other, whatever generator they belong to.
+    # A key's words are an array like any other, whatever generator it belongs to.
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
 
 
 def _as_key_if_one(like, array):
     if not _is_key(like):
         return jnp.asarray(array)
-    generators = []  # jax tells it of a traced key, not of a shape
+    generators = []  # jax tells the generator of a traced key, but not of a ShapeDtypeStruct
     jax.eval_shape(lambda key: generators.append(jax.random.key_impl(key)), like)
     return jax.random.wrap_key_data(array, impl=generators[0])
 
 
 def _collect_silently():
-    # A failed read leaves coroutines of orbax behind, whose end would print a traceback each,
-    # whenever the garbage collector comes to them.
+    # A failed read leaves coroutines of orbax behind, each of which would print a traceback when it
+    # is garbage-collected.
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     gc.collect()
     sys.unraisablehook = hook
@@ -137,7 +137,7 @@ def digest(state: Any) -> str:
 
 @contextlib.contextmanager
 def _write_errors(folder):
-    # orbax and its storage raise what they please when a disk is full or a folder is read-only.
+    # orbax and its storage raise many types of errors when a disk is full or a folder is read-only.
     try:
         yield
     except Exception as error:

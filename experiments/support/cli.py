@@ -1,4 +1,4 @@
-"""Starting a program: flags that fail in one line, the device, and a stop that loses nothing."""
+"""Starting a program: errors in one line, the device, and a stop that loses nothing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
@@ -31,7 +31,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         rest = flags.FLAGS(list(argv))
     except flags.Error as error:
         fail(error)
-    except Exception as error:  # a config file may fail in any way; ml_collections has its own
+    except Exception as error:  # a config file may raise anything, and so may ml_collections
         fail(describe_flag_error(error, argv))
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}: fields are set as --config.block.field=value")
@@ -65,7 +65,7 @@ def run_program(main: Callable[[], None], required: Sequence[str]) -> None:
     """Run main() with parsed flags, of which those named must be given."""
     for flag in required:
         flags.mark_flag_as_required(flag)
-    # orbax tells every detail at INFO, and logs and dumps what it also raises.
+    # orbax logs every detail at INFO, and logs as an error what it also raises.
     logging.set_verbosity(logging.FATAL)
     std_logging.getLogger("asyncio").setLevel(std_logging.CRITICAL)
     sys.unraisablehook = _without_closed_loops
@@ -73,8 +73,8 @@ def run_program(main: Callable[[], None], required: Sequence[str]) -> None:
 
 
 def _without_closed_loops(unraisable):
-    # After a failed write, on a full disk, threads of orbax's storage come back to an asyncio loop
-    # that has ended, and each would print a traceback beside the one line that says what happened.
+    # After a failed write (a full disk, say), threads of orbax's storage return to an asyncio loop
+    # that has ended; each would print a traceback beside the one line that says what happened.
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
@@ -145,7 +145,7 @@ def define_machine_flags() -> None:
 
 
 def use_machine_flags() -> None:
-    """Obey the flags of `define_machine_flags`.
+    """Apply the flags of `define_machine_flags`.
 
     Raises:
       ValueError: a device that is unknown or not here.

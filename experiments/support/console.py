@@ -18,7 +18,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-# {name of a number: (how the final table of one member calls it, its format)}
+# {name of a number: (its label in the final table of one member, its format)}
 _ROWS = {
     "elbo": ("test ELBO (nats)", ".2f"),
     "nll": ("-log p(x) (nats)", ".2f"),
@@ -64,8 +64,11 @@ def say(line: str) -> None:
 
 
 def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]) -> None:
-    """Print the final table: of one member down the page, of several one member a row, then the
-    mean and standard error over seeds of each point of the sweep."""
+    """Print the final table.
+
+    Of a single member, one number per row; of several, one member per row, then the mean and
+    standard error over seeds of each point of the sweep.
+    """
     if len(members) == 1:
         table = Table(title=title, title_justify="left", show_header=False)
         for name, (label, form) in _ROWS.items():
@@ -99,14 +102,14 @@ def _spread(point: Mapping[str, Any], form: str) -> str:
 
 @contextlib.contextmanager
 def progress_bar(total: int, done: int, examples: int) -> Iterator[Callable[[int, str], None]]:
-    """Show how far something is: yields update(done, text).
+    """Show the progress of long work: yields update(done, text).
 
     A bar with rate and time left on a terminal; elsewhere a line every few seconds.
 
     Args:
       total: steps to do.
       done: steps done before.
-      examples: examples a step, for the rate.
+      examples: examples per step, for examples per second.
     """
     start, begin, last = time.monotonic(), done, -math.inf
 

@@ -1,4 +1,4 @@
-"""Several processes that train one run together: starting them, agreeing, and who writes."""
+"""Several processes that train one run together, and the cores of this one."""
 
 from collections.abc import Iterator
 import contextlib
@@ -60,8 +60,8 @@ def members_at_once(placement: Placement) -> int | None:
 
 @contextlib.contextmanager
 def only_first_writes(workdir: Path) -> Iterator[Path]:
-    """Yield the folder that this process writes to: `workdir`, or a passing one in all but the
-    first process, which are silent too."""
+    """Yield the folder that this process writes to: `workdir` in the first process; a temporary one
+    in all others, which print nothing either."""
     if jax.process_index() == 0:
         yield workdir
         return
@@ -79,12 +79,12 @@ def agree(value: Any) -> Any:
 
 
 def agree_on_restored(best: Any, state: Any, elbos: list[np.ndarray]) -> tuple[Any, Any, list]:
-    """Return what the first process restored; keys never change and are every process's own.
+    """Return what the first process restored; each process keeps its own keys, which never change.
 
     Args:
       best: a state, or None.
       state: a state.
-      elbos: one array (members,) an evaluation.
+      elbos: one array (members,) per evaluation.
     """
     if jax.process_count() == 1:
         return best, state, elbos

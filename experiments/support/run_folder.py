@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: config.json, metrics.jsonl, summary.json, and a lock."""
+"""The folder of a run: config.json, metrics.jsonl, summary.json, and a lock."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import contextlib
@@ -15,7 +15,7 @@ import numpy as np
 
 from vae_jax import evaluation
 
-# Fields that say how and where a run computes, not what: a resumed run may change them.
+# Fields that say how and where a run computes, but not what: a resumed run may change them.
 _FREE_FIELDS = (
     "compilation_cache",
     "debug_nans",
@@ -31,7 +31,7 @@ _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 @contextlib.contextmanager
 def lock(workdir: Path) -> Iterator[None]:
-    """Make `workdir` this process's own until the context closes or the process dies.
+    """Lock `workdir` for this process until the context closes or the process ends.
 
     Raises:
       ValueError: another process has it.
@@ -152,10 +152,10 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def describe(values: Sequence[float], points: Mapping[str, Sequence[int]]) -> Any:
-    """Return the number of a single member; of several, each, and per point of the sweep the mean.
+    """Return the number of one member, or those of several with the mean of each sweep point.
 
     Args:
-      values: one a member; NaN for a member that failed, which no mean counts.
+      values: one per member; NaN for a member that failed, which means leave out.
       points: {name of a point of the sweep: indices of its members, which differ in the seed}.
     """
     values = [float(value) if math.isfinite(value) else None for value in values]
@@ -175,13 +175,13 @@ def describe(values: Sequence[float], points: Mapping[str, Sequence[int]]) -> An
 
 
 def append_metrics(path: Path, line: Mapping[str, Any]) -> None:
-    """Append one line to metrics.jsonl; it has no clock in it, so that a rerun writes the same."""
+    """Append one line to metrics.jsonl; it holds no times, so that a rerun writes the same."""
     with path.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def cut_metrics(path: Path, step: int) -> None:
-    """Drop the lines after `step`, which a resumed run is going to write again."""
+    """Remove the lines after `step`, which a resumed run writes again."""
     if not path.exists():
         return
     lines = path.read_text().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""A run for TensorBoard: metrics, config and pictures as one event file in workdir/tensorboard.
+"""Event files for TensorBoard: metrics, config and pictures, in workdir/tensorboard.
 
 `tensorboard --logdir=runs` shows all runs of a folder, also while they train.
 """

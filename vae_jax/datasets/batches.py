@@ -1,4 +1,4 @@
-"""How training draws its batches from stored examples, and what the model sees of them."""
+"""Batches for training, and the conversion of stored examples to what the model sees."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from vae_jax.distributions import Masked
 
 
 class Batches(NamedTuple):
-    """How a training loop draws its batches; pure functions, called inside the jitted step."""
+    """How training draws its batches: pure functions, called inside the jitted step."""
 
     steps_per_epoch: int
     begin_epoch: Callable[[Any, Array, Array], Any]
@@ -31,11 +31,11 @@ class Shuffled(NamedTuple):
 
 
 def to_model_values(values: Any, key: Key[Array, ""], x: Any) -> Any:
-    """Turn stored values into what the model sees: bits, drawn now if dynamic, or real numbers.
+    """Convert stored values to what the model sees: bits (drawn here if dynamic) or x / maximum.
 
     Args:
       values: Values of x, or {field: Values}.
-      key: of the bits.
+      key: for drawing bits.
       x: stored values of any number of examples.
     """
     if isinstance(values, Mapping):
@@ -49,7 +49,7 @@ def to_model_values(values: Any, key: Key[Array, ""], x: Any) -> Any:
 
 
 def to_model_examples(dataset: Dataset, key: Key[Array, ""], examples: Examples) -> Examples:
-    """Turn stored examples into what the model sees; given pixels become y, the others x."""
+    """Convert stored examples to what the model sees; given pixels become y, the others x."""
     x = to_model_values(dataset.values, key, examples.x)
     if dataset.given is None:
         return Examples(x, examples.y)
@@ -68,7 +68,7 @@ def expected_examples(dataset: Dataset, examples: Examples) -> Examples:
 
 
 def make_batches(dataset: Dataset, batch_size: int) -> Batches:
-    """Make the batches of an epoch: a fresh permutation each time, its remainder dropped.
+    """Make the batches of a data set: each epoch is a new permutation without its remainder.
 
     Raises:
       ValueError: a batch size below one or above the number of training examples.
@@ -82,8 +82,8 @@ def make_batches(dataset: Dataset, batch_size: int) -> Batches:
     steps_per_epoch = count // batch_size
 
     def begin_epoch(source, key, epoch):
-        # Sorting random words costs half as much as jax.random.permutation; the odd tie between
-        # two words is broken by chance too.
+        # Sorting random words costs half as much as jax.random.permutation. Ties between two words
+        # are rare.
         words = jax.random.bits(jax.random.fold_in(key, epoch), (count,))
         return Shuffled(source, jnp.argsort(words, stable=False))
 

@@ -17,9 +17,9 @@ BINARIZATIONS = ("none", "static", "dynamic")
 def binarize(key: Key[Array, ""], x: Any, maximum: float) -> Float[Array, "*shape"]:
     """Draw bits with P(1) = x / maximum, as floats.
 
-    It compares 16 random bits with the value scaled to 0 .. 65536, which is exact at both ends and
-    to 1 / 65536 between them. Two halves of a 32-bit word serve two values, which takes less than
-    half the time of drawing a float, or 16 bits, for each.
+    Compares 16 random bits with the value scaled to 0 .. 65536: exact for 0 and the maximum, and to
+    1 / 65536 between them. One random 32-bit word serves two values, which takes less than half the
+    time of drawing a float for each.
     """
     num_values = math.prod(x.shape)
     words = jax.random.bits(key, (-(-num_values // 2),))

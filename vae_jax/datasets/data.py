@@ -1,6 +1,6 @@
-"""Data sets: arrays that say what they are.
+"""Data sets: arrays, and the description of their values.
 
-Arrays stay as their source has them (uint8 where it does); a batch is made inside the jitted step.
+Arrays keep the type of their source (such as uint8); they are converted inside the jitted step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from vae_jax.lookup import look_up, pick
 
 
 class Examples(NamedTuple):
-    """x and, where there is one, y, each a pytree of arrays with a leading axis over examples."""
+    """Examples x and, where there is one, a condition or label y: pytrees with a leading axis."""
 
     x: Any
     y: Any = None
@@ -60,7 +60,7 @@ class Values(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """Three sets of examples and what must be said beside every number measured on them.
+    """Training, validation and test examples, with the protocol that their numbers depend on.
 
     x is an array, Masked(values, mask) or a dictionary of arrays (fields).
     """
@@ -76,7 +76,7 @@ class Dataset(NamedTuple):
 
     @property
     def fields(self) -> dict[str, Values]:
-        """What the values of each field are; x alone is a field of that name."""
+        """The Values of each field; a single array is a field named "x"."""
         return {"x": self.values} if isinstance(self.values, Values) else self.values
 
     @property
@@ -118,7 +118,7 @@ class Dataset(NamedTuple):
 
     @property
     def protocol(self) -> str:
-        """What to write beside a number: name, binarization and what is given."""
+        """What a reported number depends on: data set, binarization, and which part is given."""
         how = self.binarization
         if isinstance(how, Mapping):
             how = ", ".join(f"{each} ({field})" for field, each in how.items())
@@ -159,8 +159,8 @@ def make_dataset(
 ) -> Dataset:
     """Make a data set of arrays, checking that its binarization is possible.
 
-    "static" draws the bits of grey values here, once; values that are all 0 or 1 are bits already,
-    and so "static" whatever was asked for.
+    "static" draws the bits of grey values here, once. Values that are all 0 or 1 are bits already;
+    their binarization is "static" whatever was asked for.
 
     Args:
       name: what the header and the errors call it.
@@ -171,7 +171,7 @@ def make_dataset(
       likelihood: the row of `models.LIKELIHOODS` that suits the values where no bits are drawn.
 
     Raises:
-      ValueError: an unknown binarization, or values that are no probabilities of bits.
+      ValueError: an unknown binarization, or values that cannot be probabilities of bits.
     """
     parts = (train, validation, test)
     if not isinstance(train.x, Mapping):
@@ -199,7 +199,7 @@ def make_dataset(
 def describe(
     xs: Sequence[Any], name: str, maximum: float, binarization: str, seed: int, likelihood: str = ""
 ) -> tuple[Sequence[Any], Values]:
-    """Return the three parts of one array, their bits drawn if they are static, and its Values.
+    """Return the three parts of one array, binarized if that is static, and its Values.
 
     Raises:
       ValueError: as `make_dataset`.
@@ -244,7 +244,7 @@ def quadrants(shape: tuple[int, ...], count: int) -> np.ndarray:
       count: how many quarters.
 
     Raises:
-      ValueError: no image, or a count that is not 1, 2 or 3.
+      ValueError: not an image, or a count that is not 1, 2 or 3.
     """
     if not isinstance(shape, tuple) or len(shape) != 3 or not 1 <= count <= 3:
         raise ValueError(

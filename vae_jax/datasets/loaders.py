@@ -1,4 +1,4 @@
-"""The DATASETS table: one function a data set."""
+"""The DATASETS table: one function for each data set."""
 
 from collections.abc import Mapping
 import math
@@ -23,7 +23,7 @@ def load_digits(*, binarization: str = "none", seed: int = 0) -> Dataset:
       binarization: "none", "dynamic" or "static" (drawn once by `seed`).
       seed: of the split and of the static binarization.
     """
-    import sklearn.datasets  # 0.6 s: only those who ask for it pay
+    import sklearn.datasets  # takes 0.6 s: imported where it is used
 
     images, labels = sklearn.datasets.load_digits(return_X_y=True)
     x = images.reshape(-1, 8, 8, 1).astype(np.uint8)
@@ -136,16 +136,16 @@ def from_arrays(
     Args:
       x: numbers with examples along the first axis, or {field: such an array}; uint8 is read as
         x / 255, others as they are.
-      y: one label or condition an example, or None.
+      y: one label or condition per example, or None.
       name: what the header and the errors call it.
       binarization: "none", "static" (drawn once by `seed`) or "dynamic", or {field: one of them}.
       seed: of the split.
       mask: 1 where x was observed and 0 where it is missing, in the shape of x, or None.
-      maximum: the value that stands for 1, where that is not what the type says; 0: it is.
+      maximum: the stored value that stands for 1; 0: 255 of uint8, else 1.
 
     Raises:
-      ValueError: x is no array of finite numbers, y is not as long, the mask does not fit, or an
-        impossible binarization.
+      ValueError: x is not an array of finite numbers, y has another length, the mask does not
+        fit, or the binarization is impossible.
     """
     if not 0 <= maximum < math.inf:
         raise ValueError(f"maximum must be >= 0 and finite, got {maximum}")

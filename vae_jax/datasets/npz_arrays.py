@@ -1,4 +1,4 @@
-"""One's own arrays: reading them from an npz, and refusing what no model can use."""
+"""Users' own arrays: reading them from an npz, and refusing what no model can use."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,14 +37,14 @@ def check_array(x: np.ndarray, name: str, what: str = "'x'") -> np.ndarray:
     """Return an array of examples: uint8 stays as it is, other numbers become float32.
 
     Raises:
-      ValueError: no array of finite numbers; `name` says whose `what` it is.
+      ValueError: not an array of finite numbers; `name` and `what` say in the error which one.
     """
     if x.ndim == 0 or x.size == 0 or x.dtype.kind not in "buif":
         raise ValueError(
             f"{what} of {name} must be numbers with examples along the first axis, got shape "
             f"{x.shape} of type {x.dtype}"
         )
-    with np.errstate(over="ignore"):  # what a float32 cannot hold is refused as infinite
+    with np.errstate(over="ignore"):  # what overflows a float32 is refused as infinite below
         x = x if x.dtype == np.uint8 else x.astype(np.float32)
     num_bad = x.size - np.count_nonzero(np.isfinite(x))
     if num_bad:
@@ -53,13 +53,13 @@ def check_array(x: np.ndarray, name: str, what: str = "'x'") -> np.ndarray:
 
 
 def check_examples(x: Any, y: np.ndarray | None, name: str, mask: np.ndarray | None = None) -> Any:
-    """Return (x, y) of one's own arrays, x as `check_array` does, or Masked where there is a mask.
+    """Return (x, y) with x checked by `check_array`; x is Masked where there is a mask.
 
-    Missing entries may hold anything, NaN too: they become 0.
+    Missing entries may hold anything, even NaN: they become 0.
 
     Raises:
-      ValueError: x is no array of finite numbers, fields differ in length, y is not as long, or the
-        mask is not of the shape of x or not of 0 and 1.
+      ValueError: x is not an array of finite numbers, fields or y differ in length, or the mask
+        has another shape than x or other values than 0 and 1.
     """
     if isinstance(x, Mapping):
         if mask is not None:

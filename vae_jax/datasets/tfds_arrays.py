@@ -1,4 +1,4 @@
-"""Reading a prepared TFDS data set whole, as arrays, without TensorFlow."""
+"""Reading a whole prepared TFDS data set as arrays, without TensorFlow."""
 
 import hashlib
 import importlib.util
@@ -75,7 +75,7 @@ def _prepare(name: str, version: str, root: Path) -> None:
 
 
 def _decode(name, version, root, features):
-    import tensorflow_datasets as tfds  # 0.3 s, and not needed where the cache is
+    import tensorflow_datasets as tfds  # takes 0.3 s, and is not needed where the cache is
 
     sources = tfds.data_source(f"{name}:{version}", data_dir=root, download=False)
 
@@ -92,8 +92,8 @@ def _decode(name, version, root, features):
 
 
 def _keep(path, splits):
-    # Written beside its place and moved there, so that no other process sees half a file; a folder
-    # that cannot be written costs the next run some seconds, nothing else.
+    # Written under another name and then renamed, so that no other process sees half a file. If the
+    # folder cannot be written, the next run only takes some seconds longer.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:

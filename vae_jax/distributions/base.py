@@ -1,4 +1,4 @@
-"""What every distribution offers, and how those of independent dimensions sum over them."""
+"""The interface of distributions, and the base class of those with independent dimensions."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ class Distribution:
     """What a posterior, prior or likelihood must offer; subclasses are small frozen pytrees.
 
     `sample(key)` draws one value, `log_prob(value)` is its log-density in nats. A flow overrides
-    `sample_and_log_prob`, which is cheaper for it than the two calls.
+    `sample_and_log_prob`, which costs it less than the two calls.
     """
 
     def sample(self, key: Key[Array, ""]) -> Any:

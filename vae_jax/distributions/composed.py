@@ -1,4 +1,4 @@
-"""Distributions made of distributions: flows, independent fields, two layers, missing entries."""
+"""Distributions made of distributions: flows, independent fields, two stochastic layers."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -26,7 +26,7 @@ class Flow(Distribution):
     inverse: Any
 
     def sample(self, key: Key[Array, ""]) -> Any:
-        """Draw f(z), differentiable in what f and the base's sample are differentiable in."""
+        """Draw f(z), differentiable in the parameters of f and of the base."""
         return self.forward(self.base.sample(key))[0]
 
     def log_prob(self, value: Any) -> Float[Array, ""]:
@@ -44,10 +44,10 @@ class Flow(Distribution):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Product(Distribution):
-    """Independent fields, each with a distribution of its own: values are dicts of the same names.
+    """Independent fields, each with its own distribution; a value is a dictionary of the fields.
 
     Raises:
-      ValueError: by `log_prob`, of a value that lacks a field or has an unknown one.
+      ValueError: from `log_prob`, for a value that lacks a field or has an unknown one.
     """
 
     fields: Any
@@ -59,7 +59,7 @@ class Product(Distribution):
 
     def sample(self, key: Key[Array, ""]) -> dict[str, Any]:
         """Draw every field with a key of its own."""
-        # jax sorts the names of a dict: in another order a jitted draw would be another one.
+        # jax sorts the names of a dict; sorted here too, a draw is the same under jit.
         names = sorted(self.fields)
         keys = jax.random.split(key, len(names))
         return {name: self.fields[name].sample(key) for name, key in zip(names, keys, strict=True)}
@@ -75,7 +75,7 @@ class Product(Distribution):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Chain(Distribution):
-    """Two stochastic layers; a value is (z1, z2), the lower layer and the upper one, always.
+    """Two stochastic layers; a value is always (z1, z2), the lower layer and then the upper one.
 
     Bottom-up, as a posterior is, z1 ~ first and z2 ~ second(z1): q(z1|x) q(z2|z1). Top-down, as a
     prior is, z2 ~ first and z1 ~ second(z2): p(z2) p(z1|z2). `second` is a `jax.tree_util.Partial`
@@ -106,5 +106,5 @@ class Chain(Distribution):
         return self._ordered(drawn_first, drawn_second), log_first + log_second
 
     def _ordered(self, a, b):
-        # From the order of drawing to (lower, upper), and back.
+        # Between the order of drawing and (lower, upper).
         return (b, a) if self.top_down else (a, b)

@@ -60,7 +60,7 @@ _SERIES = (-691 / 3831077250, 1 / 467775, -1 / 37800, 1 / 2835, -1 / 180, 1 / 6,
 
 def _log_mass(logits):
     # log(sinh(h) / h) with h = l / 2, the log of the integral of exp((x - 1/2) l). Its derivatives,
-    # which are moments, lose their digits near zero by the closed form, so that a series is there.
+    # which are moments, lose precision near zero in closed form: there a series is used.
     half = jnp.abs(0.5 * logits)
     is_near = half < 0.75
     near, far = jnp.where(is_near, 0.5 * logits, 0.0), jnp.where(is_near, 1.0, half)
@@ -70,7 +70,7 @@ def _log_mass(logits):
 
 def _quantile(u, logits):
     # log(1 - u + u exp(l)) is the cumulant generating function of a bit with P(1) = u, so that near
-    # l = 0, where its quotient by l is 0 / 0, the bit's first cumulants give the series.
+    # l = 0, where dividing it by l is 0 / 0, the first cumulants of that bit give the series.
     is_near = jnp.abs(logits) < 0.3
     near, far = jnp.where(is_near, logits, 0.0), jnp.where(is_near, 1.0, logits)
     v, skew = u * (1 - u), 1 - 2 * u
@@ -78,7 +78,7 @@ def _quantile(u, logits):
     cumulants.append(v * (1 - 30 * v + 120 * v**2))
     factorials = (1, 2, 6, 24, 120, 720)
     terms = [k / n * near**i for i, (k, n) in enumerate(zip(cumulants, factorials, strict=True))]
-    # F^-1(u) at l is 1 - F^-1(1 - u) at -l, and no exponential of -|l| overflows.
+    # F^-1(u) at l is 1 - F^-1(1 - u) at -l, so only exp(-|l|) is needed, which never overflows.
     far_end = jnp.where(far > 0, u, 1 - u)
     distance = -jnp.log(far_end + (1 - far_end) * jnp.exp(-jnp.abs(far))) / jnp.abs(far)
     return jnp.where(is_near, sum(terms), jnp.where(far > 0, 1 - distance, distance))

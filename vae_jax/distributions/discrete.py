@@ -57,7 +57,7 @@ class Bernoulli(Factorized):
 class Categorical(Distribution):
     """Independent one-hot vectors over the last axis, with P(x_k = 1) = softmax(logits)_k.
 
-    `logits` is [*event, classes], and a value is of the same shape, in floats.
+    `logits` is [*event, classes], and a value has the same shape, as floats.
     """
 
     logits: Any
@@ -111,7 +111,7 @@ class Poisson(Factorized):
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, "*event"]:
         """Draw counts, as floats (no gradient flows through them); rates stay under 2^31."""
-        # jax draws Poisson counts from keys of its own default kind only.
+        # jax draws Poisson counts only from keys of its default generator.
         words = jax.random.bits(key, (2,), "uint32")
         own_key = jax.random.wrap_key_data(words, impl="threefry2x32")
         return jax.random.poisson(own_key, self.mean).astype(self.mean.dtype)

@@ -1,4 +1,4 @@
-"""Exponential families, and the divergence that each gets from its log-normalizer alone.
+"""Exponential families, whose KL divergence follows from the log-normalizer alone.
 
 A family is p(x) = h(x) exp(<eta, T(x)> - A(eta)). Its row in `EXPONENTIAL_FAMILIES` holds the
 natural parameters eta, the statistics T(x), both pytrees of the same shapes, and the log-normalizer
@@ -34,7 +34,7 @@ def bregman_kl(q: Distribution, p: Distribution) -> Float[Array, ""]:
     """Return KL(q || p) = A(eta_p) - A(eta_q) - <eta_p - eta_q, grad A(eta_q)> in nats (>= 0).
 
     The Bregman divergence of A: Wainwright & Jordan (2008). It subtracts numbers of the size of A,
-    and so has fewer digits than `kl_divergence`, above all where q is close to p.
+    and so is less precise than `kl_divergence`, above all where q is close to p.
 
     Raises:
       TypeError: q and p are not of one type, or it has no row in `EXPONENTIAL_FAMILIES`.
@@ -88,7 +88,7 @@ def _full_gaussian_a(eta):
 
 # Gamma of concentration a and rate b: eta = (a, -b), T = (log x, x) and
 # A = log Gamma(eta_1) - eta_1 log(-eta_2) = log Gamma(a) - a log b, with h = 1 / x.
-# With eta_1 = a - 1, which some texts prefer, h is 1; a small a would then lose its digits.
+# With eta_1 = a - 1, which some texts prefer, h is 1; a small a would then lose precision.
 
 
 def _gamma_eta(d):
@@ -122,8 +122,8 @@ def _dirichlet_a(eta):
 # Bernoulli: eta = logits, T = x and A = log(1 + exp(eta)), with h = 1.
 # Poisson: eta = log_rate, T = x and A = exp(eta), with h = 1 / x!.
 # Categorical: eta = logits, T = x (one-hot) and A = log sum_k exp(eta_k), with h = 1. This form has
-# one parameter too many, and a constant added to eta adds itself to A: their divergence is blind to
-# it, and no class is singled out as the one without a parameter.
+# one parameter too many: a constant added to eta is added to A as well, which leaves the divergence
+# unchanged. In return all classes are treated alike.
 
 EXPONENTIAL_FAMILIES: dict[type, ExponentialFamily] = {
     Gaussian: ExponentialFamily(_gaussian_eta, lambda x: (x, x**2), _gaussian_a),

@@ -1,10 +1,10 @@
 """Gamma, Beta and Dirichlet: positive numbers, and points of (0, 1) and of the simplex.
 
-Samples are made of jax's Gamma variables, which are differentiable in the parameters: implicitly,
-by dz/dtheta = -(dF/dtheta) / p(z) with F the distribution function, Figurnov et al. (2018). They
-stay strictly inside the support, so that their log-density is finite: a Gamma variable of a small
-concentration is mostly below every positive float, and is then the smallest normal one. No
-gradient flows through a sample that was so moved.
+Samples are made from jax's gamma variables, which are differentiable in the parameters by implicit
+reparameterization, dz/dtheta = -(dF/dtheta) / p(z) with F the distribution function: Figurnov et
+al. (2018). Samples are kept strictly inside the support, so that their log-density is finite: a
+gamma variable with a small concentration often underflows, and is then replaced by the smallest
+normal float. No gradient flows through a replaced sample.
 """
 
 import dataclasses
@@ -98,8 +98,8 @@ class Beta(Factorized):
 class Dirichlet(Distribution):
     """Independent points of the simplex over the last axis: p(x) = prod_k x_k^(a_k - 1) / B(a).
 
-    a = concentration > 0 is [*event, K], as a value is. It is a density of K - 1 of the K entries,
-    and B(a) = prod_k Gamma(a_k) / Gamma(sum_k a_k).
+    a = concentration > 0 has the shape [*event, K] of a value. The density is that of K - 1 of the
+    K entries, and B(a) = prod_k Gamma(a_k) / Gamma(sum_k a_k).
     """
 
     concentration: Any

@@ -17,8 +17,8 @@ from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
 class Gaussian(Factorized):
     """A Gaussian with diagonal covariance: N(mean, diag(exp(log_scale))^2).
 
-    `log_scale` is log sigma; the l = log sigma^2 of many texts is 2 log_scale. One of the fields
-    has the event's shape, and the other one broadcasts to it.
+    `log_scale` is log sigma; the l = log sigma^2 of many texts is 2 log_scale. One of the two
+    fields has the event's shape, and the other broadcasts to it.
     """
 
     mean: Any
@@ -47,10 +47,10 @@ class Gaussian(Factorized):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class FullGaussian(Distribution):
-    """A Gaussian over a vector, with any covariance: N(mean, L L^T).
+    """A Gaussian over a vector, with full covariance: N(mean, L L^T).
 
     `scale_tril` is L, lower triangular with a positive diagonal, the Cholesky factor of the
-    covariance; what stands above its diagonal is ignored.
+    covariance; entries above its diagonal are ignored.
     """
 
     mean: Any

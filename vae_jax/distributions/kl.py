@@ -16,7 +16,7 @@ from vae_jax.distributions.gaussians import FullGaussian, Gaussian
 
 def _gaussian_kl(q: Gaussian, p: Gaussian) -> Float[Array, "*event"]:
     # With p = N(0, I): (mean^2 + sigma^2 - log sigma^2 - 1) / 2, Appendix B of Kingma & Welling
-    # (2014). expm1 keeps the digits where q is close to p, and no variance is ever logged.
+    # (2014). expm1 stays precise where q is close to p, and no logarithm of a variance is taken.
     log_ratio = q.log_scale - p.log_scale
     shift = (q.mean - p.mean) * jnp.exp(-p.log_scale)
     return 0.5 * (jnp.expm1(2 * log_ratio) + shift**2) - log_ratio
@@ -29,7 +29,7 @@ def _bernoulli_kl(q: Bernoulli, p: Bernoulli) -> Float[Array, "*event"]:
 
 
 def _categorical_kl(q: Categorical, p: Categorical) -> Float[Array, "*event"]:
-    # sum_k q_k log(q_k / p_k), to which sum_k (p_k - q_k) = 0 adds nothing.
+    # sum_k q_k log(q_k / p_k) + sum_k (p_k - q_k), where the second sum is 0.
     log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
     return jnp.sum(_relative_entropy(log_q, log_p), axis=-1)
 
@@ -56,8 +56,8 @@ def _dirichlet_kl(q: Dirichlet, p: Dirichlet) -> Float[Array, "*event"]:
 
 
 def _relative_entropy(log_q, log_p):
-    # q log(q / p) - q + p >= 0. Where q is close to p, the factored form keeps the digits that
-    # p - q loses; elsewhere its exponential may overflow.
+    # q log(q / p) - q + p >= 0. Where q is close to p, the factored form is precise and p - q is
+    # not; elsewhere its exponential may overflow.
     log_ratio = log_q - log_p
     is_near = jnp.abs(log_ratio) < 1
     near = jnp.where(is_near, log_ratio, 0.0)
@@ -66,9 +66,9 @@ def _relative_entropy(log_q, log_p):
 
 
 def _log_gamma_gap(a, b):
-    # How far log Gamma(a) is above its tangent at b: log Gamma(a) - log Gamma(b) - (a - b) psi(b),
-    # whose terms cancel where a is close to b. log Gamma(c) is log Gamma(c + 8) less the logs of
-    # c, c + 1, ..., c + 7, and the gap of each of these is positive, so that none cancels.
+    # log Gamma(a) minus its tangent at b: log Gamma(a) - log Gamma(b) - (a - b) psi(b), whose terms
+    # cancel where a is close to b. log Gamma(c) is log Gamma(c + 8) minus the logs of
+    # c, c + 1, ..., c + 7; the gap of each of these terms is positive, so that none cancels.
     a_shifted = jnp.expand_dims(a, -1) + jnp.arange(8)
     b_shifted = jnp.expand_dims(b, -1) + jnp.arange(8)
     excess = (a_shifted - b_shifted) / b_shifted
@@ -76,8 +76,8 @@ def _log_gamma_gap(a, b):
 
 
 def _stirling_gap(a, b):
-    # That of (c - 1/2) log c - c + log(2 pi) / 2 + 1 / (12 c), which is log Gamma(c) to a float's
-    # digits beyond c = 8.
+    # The same for Stirling's series (c - 1/2) log c - c + log(2 pi) / 2 + 1 / (12 c), which is
+    # log Gamma(c) to float precision for c > 8.
     excess, log_ratio = (a - b) / b, _log_ratio(a, b)
     return (b - 0.5) * (log_ratio - excess) + b * excess * log_ratio + excess**2 / (12 * a)
 
@@ -91,7 +91,7 @@ def _log_ratio(a, b):
 
 def _full_full_kl(q: FullGaussian, p: FullGaussian) -> Float[Array, ""]:
     log_ratio = jnp.log(jnp.diagonal(q.scale_tril)) - jnp.log(jnp.diagonal(p.scale_tril))
-    # Below the diagonal L_p^-1 (L_q - L_p) is L_p^-1 L_q, and it is small where q is close to p.
+    # Below the diagonal L_p^-1 (L_q - L_p) equals L_p^-1 L_q; it is small where q is close to p.
     excess = jnp.tril(q.scale_tril - p.scale_tril)
     whitened = solve_triangular(p.scale_tril, excess, lower=True)
     shift = solve_triangular(p.scale_tril, q.mean - p.mean, lower=True)
@@ -120,7 +120,7 @@ def _whitened_kl(shift, log_ratio, whitened):
     return on_diagonal + 0.5 * (jnp.sum(shift**2) + jnp.sum(jnp.tril(whitened, -1) ** 2))
 
 
-# The pairs that factorize: one number a dimension, or a variable with an axis of its own.
+# The pairs that factorize: one number per dimension, or per variable with an axis of its own.
 KL_PER_DIMENSION: dict[tuple[type, type], Callable] = {
     (Gaussian, Gaussian): _gaussian_kl,
     (Bernoulli, Bernoulli): _bernoulli_kl,

@@ -1,4 +1,4 @@
-"""Values of which some are missing."""
+"""Missing values: a mask beside the values, and the density of the observed ones."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -22,12 +22,12 @@ class Masked(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Observed(Distribution):
-    """The distribution of those entries that are observed; a value is `Masked(values, mask)`.
+    """The distribution of the observed entries; a value is `Masked(values, mask)`.
 
-    log p = sum_i mask_i log base(x_i): the missing entries are integrated out, which is to leave
-    them out, since those of `base` are independent. What stands in them, NaN too, changes neither
-    the log-density nor a gradient. A mask of fewer axes than the values holds for all that follow:
-    [height, width] for every color. `base` has `log_prob_per_dimension` and `mean`.
+    log p = sum_i mask_i log base(x_i): the entries of `base` are independent, so integrating out
+    the missing ones means leaving them out. What is stored in them, even NaN, changes neither the
+    log-density nor a gradient. A mask with fewer axes than the values applies to all axes that
+    follow: [height, width] to every color. `base` has `log_prob_per_dimension` and `mean`.
     """
 
     base: Any
@@ -43,14 +43,14 @@ class Observed(Distribution):
         return self.base.variance
 
     def sample(self, key: Key[Array, ""]) -> Masked:
-        """Draw every entry: which would be missing is not modelled, so the mask is all True."""
+        """Draw every entry; which entries are missing is not modelled, so the mask is all True."""
         values = self.base.sample(key)
         return Masked(values, jnp.ones(self.base.log_prob_per_dimension(values).shape, bool))
 
     def log_prob_per_dimension(self, value: Masked) -> Float[Array, "*event"]:
         """Return the log-density of each observed entry in nats, and 0 of each missing one."""
-        # A missing entry is replaced before the density is taken: the gradient of a NaN that is
-        # dropped afterwards is NaN. A mean is inside the support of every distribution.
+        # Missing entries are replaced before the density is computed: dropping a NaN afterwards
+        # would leave its gradient NaN. The mean lies in the support of every distribution.
         stand_in = jax.lax.stop_gradient(self.base.mean)
         values = jnp.where(spread(value.mask, value.values), value.values, stand_in)
         log_probs = self.base.log_prob_per_dimension(values)
@@ -62,7 +62,7 @@ class Observed(Distribution):
 
 
 def spread(mask: Shaped[Array, "*leading"], array: Num[Array, "*event"]) -> Bool[Array, "*event"]:
-    """Return where a mask is not 0, in the shape of the array: it is read from the first axis."""
+    """Return where a mask is not 0, broadcast to the shape of the array from its first axis on."""
     # Arrays of different ranks broadcast from the last axis.
     mask = mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
     return jnp.broadcast_to(mask != 0, array.shape)

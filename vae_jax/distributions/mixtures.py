@@ -1,4 +1,4 @@
-"""Mixtures, whose density of many Gaussians is quick enough to train with."""
+"""Mixtures of distributions of one type."""
 
 import dataclasses
 import functools
@@ -52,7 +52,7 @@ class Mixture(Distribution):
         return jax.nn.logsumexp(_add(jax.nn.log_softmax(self.log_weights), log_probs))
 
 
-# Components of another number than the weights are an error, of one of them too.
+# vmap instead of broadcasting: a number of components other than that of the weights is an error.
 _add = jax.vmap(jnp.add)
 
 

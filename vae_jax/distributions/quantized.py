@@ -21,24 +21,24 @@ from vae_jax.distributions.base import Distribution, Factorized
 class Levels(Distribution):
     """Independent values in {0, 1 / (L - 1), ..., 1}, with probabilities softmax(logits).
 
-    `logits` has the event's shape and a last axis over the L levels; their order means nothing.
+    `logits` has the event's shape and a last axis over the L levels; their order has no meaning.
     """
 
     logits: Any
 
     @property
     def levels(self) -> Float[Array, "levels"]:
-        """The values that there are."""
+        """The L possible values."""
         return jnp.linspace(0.0, 1.0, self.logits.shape[-1])
 
     @property
     def mean(self) -> Float[Array, "*event"]:
-        """The expected value of each."""
+        """The mean of each value."""
         return jax.nn.softmax(self.logits) @ self.levels
 
     @property
     def variance(self) -> Float[Array, "*event"]:
-        """The variance of each."""
+        """The variance of each value."""
         deviations = self.levels - self.mean[..., None]
         return jnp.sum(jax.nn.softmax(self.logits) * deviations**2, axis=-1)
 
@@ -63,10 +63,10 @@ class DiscretizedLogistic(Factorized):
     """Independent levels x in {0, 1/(L-1), ..., 1}, the bins of a logistic variable.
 
     P(x) = sigmoid((x + h - mean) / s) - sigmoid((x - h - mean) / s) with s = exp(log_scale) and
-    half a bin h = 1 / (2 (L - 1)); the first and the last bin reach to infinity, so that the
-    num_levels = L probabilities sum to one. Eq. (2) of Salimans et al. (2017); Kingma et al.
-    (2016). `mean` is the location of the logistic variable, which only far from both ends is the
-    mean of the levels, and s is no standard deviation.
+    half a bin's width h = 1 / (2 (L - 1)). The first and the last bin extend to infinity, so that
+    the L = num_levels probabilities sum to one. Eq. (2) of Salimans et al. (2017); Kingma et al.
+    (2016). `mean` is the location of the logistic variable, which equals the mean of the levels
+    only far from both ends; s is not a standard deviation.
 
     Raises:
       ValueError: fewer than two levels.
@@ -90,11 +90,11 @@ class DiscretizedLogistic(Factorized):
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
         """Return log P(x) of each x, read as its nearest level, in nats.
 
-        With u and l the bin's standardized ends, sigmoid(u) - sigmoid(l) is the product
-        sigmoid(u) sigmoid(-l) (1 - exp(l - u)), whose logarithms stay finite however far x is.
+        With u and l the standardized upper and lower end of the bin, sigmoid(u) - sigmoid(l) is the
+        product sigmoid(u) sigmoid(-l) (1 - exp(l - u)), whose logarithms are finite for every x.
         """
         last = self.num_levels - 1
-        # In units of a bin, an end that two bins share is the same float for both.
+        # In units of bins, the end that two neighbouring bins share is the same float for both.
         level, mean = jnp.round(value * last), self.mean * last
         inverse_scale = jnp.exp(-self.log_scale) / last
         below_upper = jax.nn.log_sigmoid((level + 0.5 - mean) * inverse_scale)
@@ -104,7 +104,7 @@ class DiscretizedLogistic(Factorized):
 
 
 def _log1mexp(x):
-    # log(1 - exp(-x)) of x > 0: either of the two forms loses every digit where the other holds.
+    # log(1 - exp(-x)) for x > 0: each form loses all precision where the other is used.
     near = x < 0.7
     return jnp.where(
         near,

@@ -1,5 +1,4 @@
-"""Measuring a trained model: every example once, with noise that does not depend on how it is
-computed."""
+"""Measuring a trained model: every example once, with noise that is keyed by its index."""
 
 from vae_jax.evaluation.estimates import Estimate, best_evaluations, bits_per_dim, estimate
 from vae_jax.evaluation.examples import map_examples, over_examples

@@ -32,7 +32,7 @@ def best_evaluations(
 ) -> tuple[Int[np.ndarray, "members"], Int[np.ndarray, "members"]]:
     """Return the index of each member's best validation ELBO and how many have come since.
 
-    NaN, of a member that failed, is never the best; of equal ones the first is.
+    NaN (of a member that failed) is never the best; among equal ones the first is.
     """
     best = np.argmax(np.where(np.isnan(elbos), -np.inf, elbos), axis=0)
     return best, len(elbos) - 1 - best

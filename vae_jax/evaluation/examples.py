@@ -1,4 +1,4 @@
-"""Every example once."""
+"""Applying a function to every example of a data set exactly once."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,7 +24,7 @@ def map_examples(
     The last batch is filled up with repetitions of the last example, whose results are cut off.
 
     Args:
-      batched: what `over_examples` gave.
+      batched: a function returned by `over_examples`.
       params: its first argument.
       examples: a pytree of arrays with the same leading axis.
       batch_size: examples computed at once.

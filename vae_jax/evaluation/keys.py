@@ -16,15 +16,15 @@ class EvaluationKeys(NamedTuple):
     """One key for each purpose that an evaluation draws for."""
 
     binarization: Any
-    """Bits drawn from grey values: folded with the split."""
+    """For bits drawn from grey values; folded with the index of the split."""
     samples: Any
-    """Samples of z: folded with the index of the example and that of the sample."""
+    """For samples of z; folded with the index of the example, then with that of the sample."""
     posterior_means: Any
-    """Means of posteriors that have no closed form."""
+    """For the means of posteriors that have no mean in closed form."""
     pictures: Any
-    """Split by picture."""
+    """For pictures; split into one key for each."""
     codes: Any
-    """Samples that stand for an example where its posterior has no mean: folded with its index."""
+    """For samples that stand for an example whose posterior has no mean; folded with its index."""
 
 
 def evaluation_keys(key: Key[Array, ""]) -> EvaluationKeys:

@@ -1,4 +1,4 @@
-"""What the latents of a trained model do."""
+"""Latents of a trained model: posterior means and active units."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ import numpy as np
 
 
 def posterior_means(key: Key[Array, ""], q: Any, num_samples: int = 100) -> dict[str, Array]:
-    """Return E_q[z] of one example, flat; the two layers of a Chain have a name each.
+    """Return E_q[z] of one example, flat; each of two stochastic layers has its own name.
 
-    Where q has no mean in closed form, it is that of `num_samples` samples. Their noise is the same
-    for every example: where q does not vary over examples, neither does this, so that no unit seems
-    active by noise.
+    Where q has no mean in closed form, it is estimated by `num_samples` samples, with the same
+    noise for every example: a q that does not depend on x then gives equal means, and no unit looks
+    active because of noise.
 
     Args:
       key: of the samples.

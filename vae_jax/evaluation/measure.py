@@ -55,7 +55,7 @@ def terms_of_example(
     num_samples: int,
     chunk_size: int,
 ) -> Terms:
-    """Return the terms of one example for K samples of z, which is three numbers per sample.
+    """Return the terms of one example for K samples of z: three numbers per sample.
 
     Args:
       key: of all samples of all examples.

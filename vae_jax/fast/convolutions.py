@@ -1,8 +1,8 @@
-"""Convolutions that halve, double or keep an image: XLA's own, or one product.
+"""Convolutions that halve, double or keep the size of an image.
 
 XLA's convolution on a CPU is some twenty times slower inside a loop, where training runs, than
-outside, and slow under `jax.vmap` over weights. There, slices and one matrix product take its
-place; accelerators keep their own. Both give the same numbers from the same kernels.
+outside, and slow under `jax.vmap` over weights. On a CPU, slices and one matrix product replace it;
+accelerators use their own. Both give the same numbers from the same kernels.
 """
 
 import jax
@@ -93,8 +93,8 @@ def upsample_by_product(x, kernel):
 
 
 def _upsample_to_grey(x, kernel):
-    # With one output a pixel has sixteen products, fewer than its neighbours have inputs: half
-    # the time of the products of neighbours.
+    # With one output channel, the sixteen products per pixel are fewer numbers than the inputs of
+    # its neighbours: half the time of gathering those.
     height, width, _ = x.shape
     taps = jnp.split(jnp.einsum("hwi,klio->klhwo", x, kernel).reshape(16, height, width, 1), 16)
 

@@ -1,9 +1,9 @@
-"""Keys whose draws are one fused loop on a CPU: jax's default generator, unrolled.
+"""Random keys that are faster on a CPU: jax's default generator, Threefry-2x32, unrolled.
 
-On a CPU jax compiles each use of its generator to a loop of five passes over memory, and draws two
-words for every one it gives. In a training step of a few milliseconds that is up to a fifth of the
-time. These keys serve all of `jax.random` in the same way. `split` and `fold_in` give the words
-that jax's own give; `bits`, and so every other draw, differ, since both words are used.
+On a CPU jax compiles each use of its generator to a loop of five passes over memory, and uses one
+of every two words that it draws: up to a fifth of a short training step. These keys work with all
+of `jax.random`. `split` and `fold_in` give the same words as jax's own; `bits`, and so all other
+draws, differ, since both words are used. The plain form is `jax.random.key`.
 """
 
 import functools
@@ -37,8 +37,8 @@ def _seed(seed):
     return jax.random.key_data(jax.random.key(seed, impl="threefry2x32"))
 
 
-# Outside of a jitted function each draw would be a hundred small programs, which one by one are
-# compiled and, for a large array, hold their results in memory together.
+# Without jit, each draw outside of a jitted function would be a hundred small programs, each
+# compiled by itself and with its results in memory.
 @functools.partial(jax.jit, static_argnums=1, inline=True)
 def _split(key, shape):
     counters = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)

@@ -14,7 +14,7 @@ def plain_update_after_backward(
 def update_after_backward(
     optimizer: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-    """Return an optimizer with the same updates, each of which depends on all biases' gradients.
+    """Return an optimizer with the same updates, which wait for the gradients of all biases.
 
     Unless an update waits for the backward pass, XLA first copies the weight that it changes, in
     case a product of that pass still needs it: a tenth of a training step at batch 20. The gradient

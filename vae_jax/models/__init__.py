@@ -1,4 +1,4 @@
-"""Models: q(z|x), p(z) and p(x|z) by their names, joined to a tuple of pure functions."""
+"""Models: q(z|x), p(z) and p(x|z), chosen by name and joined to a tuple of pure functions."""
 
 from vae_jax.models.for_data import (
     choose_condition,

@@ -1,4 +1,4 @@
-"""A model for a data set: its shape, number of levels and condition are those of the data."""
+"""A model for a data set, with the shape, number of levels and condition of its data."""
 
 from collections.abc import Mapping
 import math
@@ -21,13 +21,14 @@ def make_vae_for(
     """Make a VAE that fits a data set.
 
     Args:
-      dataset: of `vae_jax.datasets`.
+      dataset: a `datasets.Dataset`.
       likelihood: a row of LIKELIHOODS, or {field: row}; "" for the data set's own.
       conditional: whether the model is given y: p(x|z,y), q(z|x,y), p(z|y).
       **options: further arguments of `make_vae`.
 
     Raises:
-      ValueError: a likelihood that is no density of the data, a condition that they do not have, or
+      ValueError: a likelihood that is not a density of the data, a condition that they do not have,
+      or
         what `make_vae` raises.
     """
     return make_vae(
@@ -43,10 +44,11 @@ def make_vae_for(
 def choose_likelihood(
     dataset: Any, likelihood: str | Mapping[str, str] = ""
 ) -> str | dict[str, str]:
-    """Return the likelihood of each field of the data: the given one, or else their own.
+    """Return the likelihood of each field of the data: the given one, or else its own.
 
     Raises:
-      ValueError: other fields than those of the data, or a likelihood that is no density of their
+      ValueError: other fields than those of the data, or a likelihood that is not a density of
+      their
         values.
     """
     if isinstance(likelihood, Mapping) and set(likelihood) != set(dataset.fields):

@@ -1,7 +1,7 @@
 """Likelihoods p(x|z): what the decoder's outputs mean, and which values each is a density of.
 
-A row's `make(num_levels, **options)` gets the number L of values 0, 1 / (L - 1), ..., 1 that
-discrete data have; the others do not use it.
+A row's `make(num_levels, **options)` gets the number L of levels 0, 1 / (L - 1), ..., 1 of discrete
+data; likelihoods of other data ignore it.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,30 +60,30 @@ VALUES = {
     "bits": "bits: draw them by binarization=dynamic (or static)",
     "unit": "values in 0 .. 1",
     "real": "real numbers: keep grey values by binarization=none",
-    "levels": "integers 0 .. maximum, as uint8 images are, with binarization=none",
-    "counts": "integers >= 0 that nothing divides: binarization=none and maximum=1",
+    "levels": "integers 0 .. maximum, such as uint8 images, with binarization=none",
+    "counts": "integers >= 0 that are not rescaled: binarization=none and maximum=1",
 }
 
 
 def make_bernoulli(num_levels: int) -> Likelihood:
-    """Bits, by the logit of each."""
+    """Bits: the decoder gives the logit of each."""
     return Likelihood(lambda outputs, own: Bernoulli(outputs), _logit_of_mean)
 
 
 def make_binomial(num_levels: int) -> Likelihood:
-    """Integers 0 .. maximum, as the number of successes in that many independent trials."""
+    """Integers 0 .. maximum: successes in that many trials; the decoder gives the logit of each."""
     return Likelihood(lambda outputs, own: Binomial(outputs, num_levels - 1), _logit_of_mean)
 
 
 def make_continuous_bernoulli(num_levels: int) -> Likelihood:
-    """Values in 0 .. 1, a density that is exponential in x."""
+    """Values in 0 .. 1: a normalized density lambda^x (1 - lambda)^(1 - x) on that interval."""
     return Likelihood(
         lambda outputs, own: ContinuousBernoulli(outputs), _continuous_bernoulli_outputs
     )
 
 
 def make_gaussian(num_levels: int, *, likelihood_scale: float = 1.0) -> Likelihood:
-    """Real numbers, with a fixed sigma.
+    """Real numbers: a Gaussian with a fixed sigma.
 
     Args:
       likelihood_scale: sigma, in units of x as the model sees it.
@@ -94,18 +94,18 @@ def make_gaussian(num_levels: int, *, likelihood_scale: float = 1.0) -> Likeliho
 
 
 def make_squared_error(num_levels: int) -> Likelihood:
-    """Real numbers, sigma^2 = 1/2: the squared error of the tutorials, as a density."""
+    """Real numbers: a Gaussian with sigma^2 = 1/2, the squared error of tutorials as a density."""
     return make_gaussian(num_levels, likelihood_scale=math.sqrt(0.5))
 
 
 def make_gaussian_learned_scale(
     num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 0.01
 ) -> Likelihood:
-    """Real numbers, one sigma for all values, learned by gradients.
+    """Real numbers: a Gaussian with one sigma for all values, learned by gradients.
 
     Args:
       likelihood_scale: the initial sigma, in units of x as the model sees it.
-      likelihood_floor: the least sigma, without which constant values have an unbounded density.
+      likelihood_floor: the smallest sigma; without it constant values have an unbounded density.
     """
     start = _unbounded_scale(likelihood_scale, likelihood_floor)
     return Likelihood(
@@ -118,18 +118,18 @@ def make_gaussian_learned_scale(
 def make_gaussian_optimal_scale(
     num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 0.01
 ) -> Likelihood:
-    """Real numbers, one sigma for all values: the root of the mean squared training error.
+    """Real numbers: a Gaussian with one sigma for all values, the root mean squared training error.
 
     Section 4 of Rybkin et al. (2021).
 
     Args:
       likelihood_scale: the initial sigma, in units of x as the model sees it.
-      likelihood_floor: the least sigma, without which constant values have an unbounded density.
+      likelihood_floor: the smallest sigma; without it constant values have an unbounded density.
     """
     _check_scales(likelihood_scale=likelihood_scale, likelihood_floor=likelihood_floor)
 
     def make(outputs, own):
-        # The gradient is per value, which `optimizers.set_optimal_scales` asks for.
+        # The gradient is that of one value's mean, which `optimizers.set_optimal_scales` expects.
         log_scale = own["optimal_log_scale"]
         scaled = log_scale / outputs.size
         floored = jnp.maximum(log_scale, math.log(likelihood_floor))
@@ -145,11 +145,11 @@ def make_gaussian_optimal_scale(
 def make_gaussian_scale_per_value(
     num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 0.01
 ) -> Likelihood:
-    """Real numbers, with a sigma(z) for each value, made by the decoder.
+    """Real numbers: a Gaussian whose sigma(z) for each value comes from the decoder.
 
     Args:
       likelihood_scale: the initial sigma, in units of x as the model sees it.
-      likelihood_floor: the least sigma, without which constant values have an unbounded density.
+      likelihood_floor: the smallest sigma; without it constant values have an unbounded density.
     """
     start = _unbounded_scale(likelihood_scale, likelihood_floor)
     return Likelihood(
@@ -164,11 +164,11 @@ def make_gaussian_scale_per_value(
 def make_discretized_logistic(
     num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 0.01
 ) -> Likelihood:
-    """Integers 0 .. maximum, as bins of a logistic variable, with a scale for each value.
+    """Integers 0 .. maximum: bins of a logistic variable, with location and scale per value.
 
     Args:
       likelihood_scale: the initial scale of the logistic variable, in units of x / maximum.
-      likelihood_floor: the least scale of the logistic variable.
+      likelihood_floor: the smallest scale of the logistic variable.
     """
     start = _unbounded_scale(likelihood_scale, likelihood_floor)
 
@@ -180,7 +180,7 @@ def make_discretized_logistic(
 
 
 def make_categorical(num_levels: int) -> Likelihood:
-    """Integers 0 .. maximum, with a free probability for each of them."""
+    """Integers 0 .. maximum: the decoder gives a logit for each of them."""
 
     def outputs_at(xs):
         scaled, levels = xs * (num_levels - 1), jnp.arange(num_levels)
@@ -191,7 +191,7 @@ def make_categorical(num_levels: int) -> Likelihood:
 
 
 def make_poisson(num_levels: int) -> Likelihood:
-    """Counts 0, 1, 2, ..., by the logarithm of the rate of each."""
+    """Counts 0, 1, 2, ...: the decoder gives the logarithm of each rate."""
     return Likelihood(
         lambda outputs, own: Poisson(outputs), lambda xs: jnp.log(mean_over_examples(xs) + 0.01)
     )
@@ -213,7 +213,7 @@ LIKELIHOODS = {
 
 
 def check_likelihood(likelihood: str, kinds: Sequence[str], what: str) -> None:
-    """Refuse a likelihood that is no density of the data's values.
+    """Refuse a likelihood that is not a density of the data's values.
 
     Args:
       likelihood: a row of LIKELIHOODS, or "" where the data have none of their own.
@@ -235,14 +235,14 @@ def check_likelihood(likelihood: str, kinds: Sequence[str], what: str) -> None:
 
 
 def _logit_of_mean(xs: Float[Array, "examples *shape"]) -> Float[Array, "*shape"]:
-    # Pixels that never change would ask for an infinite logit; the clip is that of the code
+    # Pixels that never change would need an infinite logit; the bounds are those of the code
     # published with Burda et al. (2016).
     mean = jnp.clip(mean_over_examples(xs), 0.001, 0.999)
     return jnp.log(mean) - jnp.log1p(-mean)
 
 
 def _continuous_bernoulli_outputs(xs):
-    # The mean has no inverse in closed form; it grows with the logit, so that halving finds it.
+    # The mean grows with the logit but has no inverse in closed form: bisection.
     target = jnp.clip(mean_over_examples(xs), 0.01, 0.99)
 
     def halve(_, bounds):
@@ -256,7 +256,7 @@ def _continuous_bernoulli_outputs(xs):
 
 
 def _log_scales(outputs, floor):
-    # sigma = floor + softplus(output): above the floor whatever the network says.
+    # sigma = floor + softplus(output) is above the floor for every output.
     return jnp.log(floor + jax.nn.softplus(outputs))
 
 

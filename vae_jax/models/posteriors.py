@@ -24,11 +24,11 @@ from vae_jax.distributions import (
 )
 from vae_jax.networks import DenseEncoder, Layers, check_sizes, flows
 
-# Posterior scales lie within exp(-10) .. exp(10), softly: sample, density and KL all see the
-# bounded number.
+# Posterior scales lie within exp(-10) .. exp(10), by a smooth bound. Sample, density and KL all use
+# the bounded scale.
 LOG_SCALE_BOUND = 10.0
 
-# What z is where samples carry no gradient, so that training needs relaxed ones.
+# Kinds of z whose samples carry no gradient, so that training needs relaxed ones.
 DISCRETE_LATENTS = ("classes", "bits")
 
 
@@ -54,7 +54,7 @@ class PosteriorRow(NamedTuple):
 
 
 def bound(unbounded: Float[Array, "*shape"], limit: float) -> Float[Array, "*shape"]:
-    """Return limit tanh(unbounded / limit), in -limit .. limit and near 0 unchanged."""
+    """Return limit tanh(unbounded / limit): in -limit .. limit, and nearly unchanged around 0."""
     return limit * jnp.tanh(unbounded / limit)
 
 
@@ -78,7 +78,7 @@ def read_full_gaussian(outputs: Float[Array, "outputs"], latent_dim: int) -> Ful
 
 
 def _concentration(unbounded):
-    # Between .05 and 1,000: beyond, samples of gamma variables underflow or hide their gradients.
+    # Between .05 and 1,000: outside, gamma samples underflow or their gradients lose precision.
     return 0.05 + 1000 * jax.nn.sigmoid(unbounded - jnp.log(1000.0))
 
 
@@ -133,7 +133,7 @@ def make_coupling(
 
 
 def _make_flow(flow, latent_dim):
-    # A Gaussian whose sample goes through a flow that sees further outputs of the encoder.
+    # The flow that maps the Gaussian's sample is conditioned on further outputs of the encoder.
     def make(own, outputs):
         base, context = jnp.split(outputs, [2 * latent_dim])
         return flow.apply(own, read_gaussian(base), context)
@@ -171,7 +171,7 @@ def make_dirichlet(latent_dim: int, layers: Layers) -> Posterior:
 
 
 def make_categorical(latent_dim: int, layers: Layers, *, num_classes: int = 10) -> Posterior:
-    """Discrete variables of several classes, one-hot; with the objective concrete.
+    """Discrete variables with several classes (one-hot); needs the objective concrete.
 
     Args:
       num_classes: classes of each discrete variable.
@@ -186,7 +186,7 @@ def make_categorical(latent_dim: int, layers: Layers, *, num_classes: int = 10) 
 
 
 def make_bernoulli(latent_dim: int, layers: Layers) -> Posterior:
-    """Bits; with the objective concrete."""
+    """Bits; needs the objective concrete."""
     return Posterior(latent_dim, lambda own, outputs: Bernoulli(outputs), jnp.zeros(latent_dim))
 
 
@@ -235,5 +235,5 @@ POSTERIORS = {
 
 
 def decoder_input(z: Any) -> Float[Array, "inputs"]:
-    """Return what the decoder sees of z, flat: of two layers the lower one alone."""
+    """Return what the decoder sees of z, flattened: with two layers only the lower one."""
     return jnp.ravel(z[0] if isinstance(z, tuple) else z)

@@ -64,7 +64,7 @@ def make_learned_gaussian(latent_dim: int, layers: Layers) -> Prior:
 def make_conditional_gaussian(
     latent_dim: int, layers: Layers, *, upper_hidden: tuple[int, ...] = (50,)
 ) -> Prior:
-    """p(z|y), a Gaussian made by a network of y.
+    """p(z|y), a Gaussian whose mean and scales are a network of y.
 
     Args:
       upper_hidden: sizes of the dense layers from y to p(z|y).
@@ -82,7 +82,7 @@ def make_mixture(latent_dim: int, layers: Layers, *, num_components: int = 50) -
     """Mixture of learned Gaussians.
 
     Args:
-      num_components: Gaussians of the mixture.
+      num_components: number of Gaussians.
     """
     check_sizes(num_components=num_components)
     shape = (num_components, latent_dim)
@@ -108,7 +108,7 @@ def make_vampprior(
     Eq. (9) of Tomczak & Welling (2018).
 
     Args:
-      num_components: number of pseudo-inputs, at most that of the training examples.
+      num_components: number of pseudo-inputs, at most the number of training examples.
       pseudo_inputs: "learned", starting from training examples, or "data", fixed at them.
     """
     check_sizes(num_components=num_components)
@@ -175,7 +175,7 @@ def make_uniform_categorical(latent_dim: int, layers: Layers, *, num_classes: in
 
 
 def make_uniform_bits(latent_dim: int, layers: Layers) -> Prior:
-    """Fair bits."""
+    """Independent bits with probability 1/2."""
     return _fixed(Bernoulli(jnp.zeros(latent_dim)))
 
 
@@ -230,9 +230,9 @@ def check_pair(posterior: str, values: str, prior: str, is_conditional: bool) ->
     """Refuse a prior over other values than the posterior's, or one that needs a missing y.
 
     Args:
-      posterior: its name.
+      posterior: name of the posterior.
       values: what it is over.
-      prior: its name.
+      prior: name of the prior.
       is_conditional: whether the model is given y.
 
     Raises:

@@ -21,7 +21,7 @@ from vae_jax.networks import NETWORKS, Branches, check_sizes
 class VAE(NamedTuple):
     """Pure functions of one example (no batch axis); what they return are distributions.
 
-    x, y and z may be pytrees. y, a condition, is None where there is none.
+    x, y and z may be pytrees. y is the condition; None in an unconditional model.
     """
 
     init: Callable[[Array, Any], Any]
@@ -59,13 +59,13 @@ class Field(NamedTuple):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """The shape of the decoder's outputs; those for one value are side by side on the last
+        """The shape of the decoder's outputs: outputs for one value are concatenated on the last
         axis."""
         *sides, last = self.shape or (1,)
         return (*sides, last * self.likelihood.num_outputs)
 
     def arrange(self, outputs: Array) -> Array:
-        """Return the decoder's outputs in the shape of x, those for one value on a last axis."""
+        """Return the outputs in the shape of x, those for one value along a last axis."""
         count = self.likelihood.num_outputs
         return outputs.reshape(self.shape if count == 1 else (*self.shape, count))
 
@@ -102,7 +102,7 @@ def make_vae(
     precision: str = "float32",
     **options: Any,
 ) -> VAE:
-    """Make a VAE of q(z|x), p(z) and p(x|z) by their names.
+    """Make a VAE from the names of q(z|x), p(z) and p(x|z).
 
     Args:
       shape: of one example, or {field: shape}: each field then has an encoder and a decoder of
@@ -116,9 +116,9 @@ def make_vae(
       condition: what y is: None (the model has none), the number of classes of a label, or the
         shape of an array.
       masked: whether x is Masked(values, mask): entries whose mask is 0 are missing.
-      precision: a row of PRECISIONS; "bfloat16" is that of the layers alone, "float64" needs
+      precision: a row of PRECISIONS; "bfloat16" applies to the layers only, "float64" needs
         `jax.config.update("jax_enable_x64", True)` before any array is made.
-      **options: of these rows, such as `hidden`, `flow_layers` or `likelihood_scale`.
+      **options: options of these rows, such as `hidden`, `flow_layers` or `likelihood_scale`.
 
     Raises:
       ValueError: an unknown name, an option that no chosen row takes, a number out of range, a
@@ -157,7 +157,7 @@ def make_vae(
 
 
 def _look_up_rows(shape, network, posterior, prior, likelihood, options):
-    """Return {argument: row} (of `likelihood` {field: row}), refusing options that none takes."""
+    """Return {argument: row} ({field: row} for `likelihood`); refuse options that none takes."""
     fields = {name: pick(likelihood, name) for name in _by_field(shape)}
     chosen = [("network", network), ("posterior", posterior), ("prior", prior)]
     rows = {argument: look_up(TABLES[argument], name, argument) for argument, name in chosen}
@@ -170,7 +170,7 @@ def _look_up_rows(shape, network, posterior, prior, likelihood, options):
 
 
 def _by_field(shape):
-    """Return {field: shape}, where x alone is a field without a name."""
+    """Return {field: shape}; a single array is a field without a name."""
     return dict(sorted(shape.items())) if isinstance(shape, Mapping) else {_ONLY: shape}
 
 
@@ -328,12 +328,12 @@ def _look_up_precision(precision):
 
 
 def _seen(x):
-    """Return x as the encoder sees it: missing entries are zeros."""
+    """Return x as the encoder sees it, with zeros for missing entries."""
     return jnp.where(spread(x.mask, x.values), x.values, 0) if isinstance(x, Masked) else x
 
 
 def _filled(xs):
-    """Return examples whose missing entries are the means of what was observed there."""
+    """Return examples with each missing entry replaced by the mean of its observed values."""
     if not isinstance(xs, Masked):
         return xs
     mask = spread(xs.mask, xs.values)

@@ -12,7 +12,7 @@ from vae_jax.networks.layers import Layers, join
 
 
 class Branches(nn.Module):
-    """Named fields, one encoder each, whose features are joined by one last dense layer."""
+    """An encoder for each named field; a last dense layer joins their features."""
 
     layers: Layers
     encoder: Callable[..., nn.Module]

@@ -15,7 +15,7 @@ from vae_jax.networks.layers import Layers, NetworkPair, join, make_layers
 
 
 class Convolution(nn.Module):
-    """A convolution with parameters like those of nn.Conv, 4x4 where it changes the size."""
+    """A convolution with parameters like those of nn.Conv, 4x4 by default."""
 
     layers: Layers
     size: int
@@ -35,9 +35,9 @@ class Convolution(nn.Module):
 
 
 class ConvolutionalBlock(nn.Module):
-    """A convolution that halves or doubles, its activation and, where wanted, a residual block.
+    """A convolution that halves or doubles the image, an activation, optionally a residual block.
 
-    The block adds to x two 3x3 convolutions of it, each after an activation: He et al. (2016b).
+    The residual block is x + conv(act(conv(act(x)))) with 3x3 convolutions: He et al. (2016b).
     """
 
     layers: Layers

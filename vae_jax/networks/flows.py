@@ -1,9 +1,9 @@
 """Normalizing flows of one vector: networks that turn a distribution into a `Flow`.
 
-Each layer changes z_i to z_i exp(s_i) + t_i, where a network of some other dimensions and of the
-context makes t_i and s_i, in another order of the dimensions from layer to layer. The log-scales s
-are bounded softly, and a new network is near the identity: its last layer starts small, not at
-zero, so that the layers before it have gradients too.
+Each layer maps z_i to z_i exp(s_i) + t_i, where t_i and s_i are a network of other dimensions and
+of the context; the order of the dimensions changes from layer to layer. The log-scales s are
+bounded smoothly. A new flow is close to the identity: the last layer of each network starts near
+zero, but not at zero, so that the layers before it have gradients too.
 """
 
 from collections.abc import Callable
@@ -154,8 +154,8 @@ def make_inverse_autoregressive(
 
     Eq. (10) of Kingma et al. (2016), z_t = mu_t + sigma_t z_{t-1}, with sigma_t = exp(s) instead of
     their gates, so that a layer can widen as well as narrow. To draw and to know a draw's density
-    costs one pass, the density of another value one pass a dimension; of the Flow's two functions
-    exchanged, `Flow(base, flow.inverse, flow.forward)`, the opposite holds.
+    costs one pass, the density of another value one pass per dimension. With the two functions
+    exchanged, `Flow(base, flow.inverse, flow.forward)`, it is the other way round.
 
     Args and Raises: as for `make_coupling`; one dimension is enough.
     """

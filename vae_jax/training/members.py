@@ -43,8 +43,8 @@ def init_members(
     """Initialise as many runs as there are keys: `init_state` mapped over keys and hparams.
 
     Args:
-      keys: one run's key a member.
-      hparams: numbers, the same for all members, or arrays with one number a member.
+      keys: the key of each member's run.
+      hparams: numbers, the same for all members, or arrays with one number per member.
       *shared, **options: the further arguments of `init_state`, which members share.
     """
     hparams = {

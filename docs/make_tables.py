@@ -1,0 +1,118 @@
+"""Write the tables of rows and options: python -m docs.make_tables
+
+docs/options.md is made whole, of README.md what stands between `<!-- table: ... -->` and
+`<!-- end -->`. Both come from the tables of the package (names, docstrings, signatures) and from
+the comments of configs/default.py.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+import re
+from typing import Any
+
+from vae_jax.lookup import option_meanings, options_of, summary_of
+from vae_jax.tables import TABLES
+
+ROOT = Path(__file__).parents[1]
+
+_HEADINGS = {
+    "data": "Data",
+    "vae": "Model: q(z|x), p(z) and p(x|z)",
+    "objective": "Objective",
+    "optimizer": "Optimizer",
+}
+_INTRODUCTION = """# Every field of a config
+
+A field is set on the command line as `--config.block.field=value`, or in a file of `configs/`.
+Some fields name a row of a table; a row may have options, which are fields of the same block. An
+option that is not set has the default given here. An option that no chosen row takes is refused.
+
+This page is made by `python -m docs.make_tables`.
+"""
+
+
+def options_page() -> str:
+    """Return the text of docs/options.md."""
+    fields = dict(default_fields())
+    sections = [_INTRODUCTION, "## The whole run", field_list("config", fields["config"])]
+    for block, tables in TABLES.items():
+        sections += [f"## {_HEADINGS[block]}: `config.{block}`", field_list(block, fields[block])]
+        for field, table in tables.items():
+            sections += [f"### `{block}.{field}`", *map(describe_row, table, table.values())]
+    for block in [name for name in fields if name not in TABLES and name != "config"]:
+        sections += [f"## `config.{block}`", field_list(block, fields[block])]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def default_fields() -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
+    """Yield (block, {field: (default, meaning)}) of what configs/default.py writes out."""
+    text = (ROOT / "configs" / "default.py").read_text()
+    blocks: dict[str, dict[str, tuple[str, str]]] = {}
+    pattern = r"^    (\w+)\.(\w+) = (.*?)  # (.*(?:\n    # .*)*)$"
+    for block, field, default, comment in re.findall(pattern, text, re.MULTILINE):
+        blocks.setdefault(block, {})[field] = (default, re.sub(r"\n    # ", " ", comment))
+    yield from blocks.items()
+
+
+def field_list(block: str, fields: Mapping[str, tuple[str, str]]) -> str:
+    """Return a table of the fields that a block always has."""
+    rows = [
+        f"| `{name}` | `{default}` | {_cell(text)} |" for name, (default, text) in fields.items()
+    ]
+    return "\n".join(["| field | default | meaning |", "|---|---|---|", *rows])
+
+
+def describe_row(name: str, row: Any) -> str:
+    """Return a row's name, what it is, and its options."""
+    meanings = option_meanings(row)
+    lines = [f"* **`{name}`**: {summary_of(row)}."]
+    for option, default in options_of(row).items():
+        lines.append(f"  * `{option}` = `{default!r}`: {meanings[option].rstrip('.')}.")
+    return "\n".join(lines)
+
+
+def row_table(block: str, field: str) -> str:
+    """Return the README's table of one field: names of rows, what they are, their options."""
+    lines = [f"| `--config.{block}.{field}` | what it is | its options |", "|---|---|---|"]
+    for name, row in TABLES[block][field].items():
+        options = ", ".join(f"`{option}`" for option in options_of(row))
+        lines.append(f"| `{name}` | {_cell(summary_of(row))} | {options} |")
+    return "\n".join(lines)
+
+
+def pair_table() -> str:
+    """Return the README's table of which priors are over the latents of which posteriors."""
+    posteriors, priors = TABLES["vae"]["posterior"], TABLES["vae"]["prior"]
+    lines = ["| latents | `--config.vae.posterior` | `--config.vae.prior` |", "|---|---|---|"]
+    for values in dict.fromkeys(row.values for row in posteriors.values()):
+        left = ", ".join(f"`{name}`" for name, row in posteriors.items() if row.values == values)
+        right = ", ".join(f"`{name}`" for name, row in priors.items() if values in row.values)
+        lines.append(f"| {values} | {left} | {right} |")
+    return "\n".join(lines)
+
+
+def fill_tables(text: str) -> str:
+    """Return a page with the tables between its markers made anew."""
+
+    def fill(match):
+        what = match["what"]
+        table = pair_table() if what == "pairs" else row_table(*what.split("."))
+        return f"{match['start']}\n\n{table}\n\n{match['end']}"
+
+    pattern = r"(?P<start><!-- table: (?P<what>[\w.]+) -->).*?(?P<end><!-- end -->)"
+    return re.sub(pattern, fill, text, flags=re.DOTALL)
+
+
+def _cell(text):
+    return text.replace("|", "\\|")
+
+
+def main() -> None:
+    """Write both pages."""
+    (ROOT / "docs" / "options.md").write_text(options_page())
+    readme = ROOT / "README.md"
+    readme.write_text(fill_tables(readme.read_text()))
+
+
+if __name__ == "__main__":
+    main()
