@@ -54,5 +54,5 @@ def test_both_layers_have_active_units(measured):
 
 def test_failed_members_have_no_number():
     """Mutant: the number of an unfinished run reported."""
-    left = leave_out([False, True], {"elbo": [-1.0, -2.0]})
+    left = leave_out(np.array([False, True]), {"elbo": [-1.0, -2.0]})
     assert left["elbo"][0] == -1.0 and np.isnan(left["elbo"][1])

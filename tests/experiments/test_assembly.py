@@ -76,7 +76,7 @@ REFUSED = {
         {"data.name": "digits", "vae.prior": "conditional_gaussian"},
         "needs a model of conditional=True",
     ),
-    "discrete": ({}, {"data.name": "digits", "vae.posterior": "categorical"}, "use the objective concrete"),
+    "discrete": ({}, {"data.name": "digits", **CLASSES}, "use the objective concrete"),
     "mixture of none": (
         {},
         {"data.name": "digits", "vae.prior": "mixture", "vae.num_components": 0},
@@ -90,7 +90,7 @@ REFUSED = {
     "pseudo-inputs of": (
         {},
         {"data.name": "digits", "vae.prior": "vampprior", "vae.pseudo_inputs": "random"},
-        "known: learned (from",
+        "is unknown; known: data, learned",
     ),
     "fields joined by no layer": (
         {},

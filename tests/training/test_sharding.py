@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from experiments.support import processes
-from vae_jax import training
+from vae_jax import datasets, training
 from vae_jax.training.sharding import plan_placement
 
 
@@ -21,9 +21,9 @@ def test_placement_uses_the_devices_that_divide():
 def test_one_device_moves_nothing():
     """Mutant: a copy of the state for a plan that needs none."""
     placement = plan_placement(jax.devices()[:1], 1, 10)
-    state = object()
+    state = training.TrainState(*[0] * len(training.TrainState._fields))
     assert placement.put(state) is state and placement.collect(state) is state
-    batches = object()
+    batches = datasets.Batches(1, None, None)
     assert training.divide_batches(batches, placement) is batches
 
 
