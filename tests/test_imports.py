@@ -42,7 +42,7 @@ def arrows() -> set[tuple[str, str]]:
 
 
 def find_circle(edges: set[tuple[str, str]]) -> list[str]:
-    """Return nodes of which none is without an arrow to another one of them; [] without a circle."""
+    """Return nodes each of which has an arrow to another one of them; [] without a circle."""
     nodes = {node for edge in edges for node in edge}
     while nodes:
         leaves = {n for n in nodes if not any(a == n and b in nodes for a, b in edges)}
@@ -99,7 +99,7 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("pattern", FORBIDDEN)
 def test_the_library_is_pure(pattern):
-    """Of flags, configs, clocks, screens and disks, but for the files that are allowed one of them."""
+    """Of flags, configs, clocks, screens and disks; some files are allowed one of them."""
     found = {
         str(path.relative_to(ROOT / "vae_jax"))
         for path in (ROOT / "vae_jax").rglob("*.py")
