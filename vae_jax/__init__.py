@@ -15,6 +15,7 @@ _PUBLIC = {
     "Examples": "datasets",
     "EvaluationKeys": "evaluation",
     "evaluation_keys": "evaluation",
+    "expected_examples": "datasets",
     "from_arrays": "datasets",
     "init_members": "training",
     "key": "fast.threefry",

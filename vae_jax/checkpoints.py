@@ -48,7 +48,7 @@ def open_checkpoints(folder: str | Path, keep: int = 3) -> Iterator[Any]:
 
 
 def save(checkpoints: Any, step: int, state: Any) -> None:
-    """Save `state` (a pytree of arrays) as the checkpoint of `step`; it is written in the background.
+    """Save `state` (a pytree of arrays) as the checkpoint of `step`, written in the background.
 
     Raises:
       OSError: this checkpoint, or the one before, could not be written.

@@ -32,11 +32,20 @@ def test_tree_names_every_module():
     """A package within stands for its files: it has one line, which ends in a slash."""
     listed = set(re.findall(r"^((?:vae_jax|experiments)/\w+(?:\.py|/))", README, re.MULTILINE))
     modules = {
-        f"{folder}/{path.name}"
+        f"{path.parent.name}/{path.name}{'/' if path.is_dir() else ''}"
         for folder in ("vae_jax", "experiments")
-        for path in (ROOT / folder).glob("*.py")
-    } | {f"vae_jax/{path.parent.name}/" for path in (ROOT / "vae_jax").glob("*/__init__.py")}
-    assert listed == modules - {"vae_jax/__init__.py"}
+        for path in (ROOT / folder).iterdir()
+        if path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__")
+    }
+    assert listed == modules
+
+
+def test_ci_types_the_two_commands_of_the_readme():
+    """As .ci/run takes them from the page: the first ones indented as code that install."""
+    commands = re.findall(r"^    (pip install -e .*)$", README, re.MULTILINE)[:2]
+    assert commands[0].endswith("&& python -m experiments.train --config=configs/beta.py")
+    assert commands[1].endswith("&& pytest")
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_table_names_every_config():

@@ -1,11 +1,5 @@
 """Models: q(z|x), p(z) and p(x|z), chosen by name and joined to a tuple of pure functions."""
 
-from vae_jax.models.for_data import (
-    choose_condition,
-    choose_likelihood,
-    count_bits_dimensions,
-    make_vae_for,
-)
 from vae_jax.models.likelihoods import (
     LIKELIHOODS,
     VALUES,
@@ -13,9 +7,19 @@ from vae_jax.models.likelihoods import (
     LikelihoodRow,
     check_likelihood,
 )
+from vae_jax.models.make import (
+    PRECISIONS,
+    TABLES,
+    choose_condition,
+    choose_likelihood,
+    count_bits_dimensions,
+    make_vae,
+    make_vae_for,
+)
+from vae_jax.models.parts import Field, Parts
 from vae_jax.models.posteriors import POSTERIORS, Posterior, PosteriorRow
 from vae_jax.models.priors import PRIORS, Prior, PriorRow, check_pair
-from vae_jax.models.vae import PRECISIONS, TABLES, VAE, make_vae
+from vae_jax.models.vae import VAE, join_parts
 
 __all__ = [
     "LIKELIHOODS",
@@ -25,8 +29,10 @@ __all__ = [
     "TABLES",
     "VAE",
     "VALUES",
+    "Field",
     "Likelihood",
     "LikelihoodRow",
+    "Parts",
     "Posterior",
     "PosteriorRow",
     "Prior",
@@ -36,6 +42,7 @@ __all__ = [
     "choose_condition",
     "choose_likelihood",
     "count_bits_dimensions",
+    "join_parts",
     "make_vae",
     "make_vae_for",
 ]

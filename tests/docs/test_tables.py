@@ -1,0 +1,34 @@
+"""The tables of docs/options.md and README.md are those that the package's tables give."""
+
+import re
+
+from docs import make_tables
+
+REMEDY = "run python -m docs.make_tables"
+
+
+def test_pages_are_made_anew():
+    readme = (make_tables.ROOT / "README.md").read_text()
+    assert make_tables.fill_tables(readme) == readme, REMEDY
+    assert (make_tables.ROOT / "docs" / "options.md").read_text() == make_tables.options_page(), (
+        REMEDY
+    )
+
+
+def test_page_names_every_field_of_the_default_config():
+    """Read from the config itself, not from the source that the page is made of."""
+    from configs import default
+
+    page = (make_tables.ROOT / "docs" / "options.md").read_text()
+    config = default.get_config()
+    fields = {name for name, value in config.items() if not hasattr(value, "items")}
+    for block in config.values():
+        fields |= set(block) if hasattr(block, "items") else set()
+    assert fields - set(re.findall(r"`(\w+)`", page)) == set()
+
+
+def test_a_stale_table_is_noticed():
+    readme = (make_tables.ROOT / "README.md").read_text()
+    stale = readme.replace("| `poisson` |", "| `poison` |")
+    assert stale != readme
+    assert make_tables.fill_tables(stale) != stale

@@ -1,0 +1,190 @@
+"""What a VAE is made of: the fields of x, their decoders, the encoder, posterior and prior."""
+
+from collections.abc import Mapping
+import math
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Key
+
+from vae_jax.distributions import Distribution, Masked, spread
+from vae_jax.models.likelihoods import Likelihood
+from vae_jax.models.posteriors import Posterior, decoder_input
+from vae_jax.models.priors import Prior
+
+ONLY = ""  # the name of the field where x is one array
+
+
+class Field(NamedTuple):
+    """One array of x: its shape and its likelihood."""
+
+    shape: tuple[int, ...]
+    likelihood: Likelihood
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of the decoder's outputs: outputs for one value are concatenated on the last
+        axis."""
+        *sides, last = self.shape or (1,)
+        return (*sides, last * self.likelihood.num_outputs)
+
+    def arrange(self, outputs: Array) -> Array:
+        """Return the outputs in the shape of x, those for one value along a last axis."""
+        count = self.likelihood.num_outputs
+        return outputs.reshape(self.shape if count == 1 else (*self.shape, count))
+
+    def init(self, xs: Array) -> dict[str, Any]:
+        """Return biases fitted to the marginal of xs, and the likelihood's own parameters."""
+        return {"output_bias": self.likelihood.outputs_at(xs), "own": self.likelihood.own()}
+
+    def decode(self, params: Any, outputs: Array) -> Distribution:
+        """Return p(x|z) of the decoder's outputs."""
+        outputs = self.arrange(outputs) + params["output_bias"]
+        return self.likelihood.make(outputs, params["own"])
+
+
+class Parts(NamedTuple):
+    """The modules and rows that make up a VAE."""
+
+    encoder: nn.Module
+    decoders: dict[str, nn.Module]
+    """One for each field."""
+    fields: dict[str, Field]
+    """Those of x; where x is one array, that one has no name."""
+    posterior: Posterior
+    prior: Prior
+    latents: str
+    """What z is."""
+    condition: int | tuple[int, ...] | None
+    """What y is: None, the number of classes of a label, or the shape of an array."""
+    compute: Any
+    """Type of the layers' arithmetic."""
+    storage: Any
+    """Type of the parameters and of all densities."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether x is one array."""
+        return tuple(self.fields) == (ONLY,)
+
+    @property
+    def context(self) -> Any:
+        """The features of some y, or None where there is no condition."""
+        if self.condition is None:
+            return None
+        size = self.condition if isinstance(self.condition, int) else math.prod(self.condition)
+        return jnp.zeros(size)
+
+    def featurize(self, y: Any) -> Any:
+        """Return y as a flat vector (one-hot of a label), or None where there is no condition.
+
+        Raises:
+          ValueError: y is missing, or is not of one example.
+        """
+        if self.condition is None:
+            return None
+        shape = () if isinstance(self.condition, int) else self.condition
+        if y is None:
+            raise ValueError(f"this model is conditional: it needs y, of shape {shape}")
+        _check_one(y, shape, "y")
+        if isinstance(self.condition, int):
+            return jax.nn.one_hot(y, self.condition)
+        return jnp.ravel(y).astype(jnp.float32)
+
+    def check_x(self, x: Any) -> None:
+        """Refuse what is not one example.
+
+        Raises:
+          ValueError: other fields, or an array of another shape.
+        """
+        x = x.values if isinstance(x, Masked) else x
+        if not self.is_plain and (not isinstance(x, Mapping) or set(x) != set(self.fields)):
+            given = ", ".join(x) if isinstance(x, Mapping) else f"shape {jnp.shape(x)}"
+            raise ValueError(f"x must have the fields {', '.join(self.fields)}; got {given}")
+        for name, field in self.fields.items():
+            _check_one(x if self.is_plain else x[name], field.shape, f"x {name}".rstrip())
+
+    def check_z(self, z: Any) -> None:
+        """Refuse what is not one z.
+
+        Raises:
+          ValueError: another number of layers, or an array of another shape.
+        """
+        expected = self.posterior.latent
+        if isinstance(expected, tuple) and (not isinstance(z, tuple) or len(z) != len(expected)):
+            raise ValueError(f"z must be a tuple of {len(expected)} layers, got {type(z).__name__}")
+        for each, like in zip(jax.tree.leaves(z), jax.tree.leaves(expected), strict=True):
+            _check_one(each, like.shape, "z")
+
+    def init(self, key: Key[Array, ""], examples: Any) -> dict:
+        """Return first parameters; initial biases are set from the examples."""
+        key_encoder, key_decoder, key_q, key_p = jax.random.split(key, 4)
+        xs, filled = seen(examples.x), filled_up(examples.x)
+        x = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:]), xs)
+        decoder = self.init_decoders(key_decoder)
+        by_field = {ONLY: filled} if self.is_plain else filled
+        likelihood = {
+            name: each.init(jnp.asarray(by_field[name])) for name, each in self.fields.items()
+        }
+        params = {
+            "encoder": self.encoder.init(key_encoder, x, self.context)["params"],
+            "decoder": decoder[ONLY] if self.is_plain else decoder,
+            "likelihood": likelihood[ONLY] if self.is_plain else likelihood,
+            "posterior": self.posterior.init(key_q),
+            "prior": self.prior.init(key_p, xs, self.context),
+        }
+        return jax.tree.map(lambda leaf: leaf.astype(self.storage), params)
+
+    def init_decoders(self, key: Key[Array, ""]) -> dict[str, Any]:
+        """Return the first parameters of each field's decoder."""
+        z, keys = decoder_input(self.posterior.latent), jax.random.split(key, len(self.decoders))
+        return {
+            name: self.decoders[name].init(k, z, self.context)["params"]
+            for name, k in zip(self.decoders, keys, strict=True)
+        }
+
+    def apply(self, module: nn.Module, params: Any, *inputs: Any) -> Array:
+        """Return a module's outputs, computed in the type `compute`."""
+        params, inputs = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, self.compute), (params, inputs)
+        )
+        return module.apply({"params": params}, *inputs).astype(self.storage)
+
+    def encode(self, params: Any, x: Any, y: Any) -> Distribution:
+        """Return q(z|x,y) of an example as the encoder sees it (see `seen`)."""
+        outputs = self.apply(self.encoder, params["encoder"], x, self.featurize(y))
+        return self.posterior.make(params["posterior"], outputs)
+
+    def decode(self, params: Any, name: str, z: Any, y: Any) -> Distribution:
+        """Return p(x|z,y) of one field."""
+        decoder, likelihood = params["decoder"], params["likelihood"]
+        if not self.is_plain:
+            decoder, likelihood = decoder[name], likelihood[name]
+        outputs = self.apply(self.decoders[name], decoder, decoder_input(z), self.featurize(y))
+        return self.fields[name].decode(likelihood, outputs)
+
+
+def _check_one(array, shape, what):
+    if jnp.shape(array) != tuple(shape):
+        raise ValueError(
+            f"{what} must be one example of shape {tuple(shape)}, got {jnp.shape(array)}: lift the "
+            "function to a batch by jax.vmap"
+        )
+
+
+def seen(x: Any) -> Any:
+    """Return x as the encoder sees it, with zeros for missing entries."""
+    return jnp.where(spread(x.mask, x.values), x.values, 0) if isinstance(x, Masked) else x
+
+
+def filled_up(xs: Any) -> Any:
+    """Return examples with each missing entry replaced by the mean of its observed values."""
+    if not isinstance(xs, Masked):
+        return xs
+    mask = spread(xs.mask, xs.values)
+    count = jnp.maximum(jnp.sum(mask, axis=0), 1)
+    mean = jnp.sum(seen(xs), axis=0) / count
+    return jnp.where(mask, xs.values, mean)
