@@ -73,8 +73,13 @@ CALLS = {
     ),
     "one layer of two": (
         {"posterior": "two_layers", "prior": "two_layers"},
-        lambda vae, params: vae.decode(params, ZS[0]),
-        r"^z must be a tuple of 2 layers, got ",
+        lambda vae, params: vae.decode(params, (ZS[0],)),
+        r"^z must have 2 layers, got 1$",
+    ),
+    "batch of lower layers": (
+        {"posterior": "two_layers", "prior": "two_layers"},
+        lambda vae, params: vae.decode(params, ZS),
+        r"^z must be one example of shape \(2,\), got \(6, 2\): lift .* jax\.vmap$",
     ),
     "other fields": (
         {"shape": {"a": (4,), "b": (4,)}},
