@@ -9,13 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.support.assembly import check_objective
 from tests.support.rows import COMBINATIONS, KEY, PAIR_COVER, PAIRS, cover, fits, make_model
-from vae_jax.models import make_vae
-from vae_jax.models.likelihoods import LIKELIHOODS, VALUES, check_likelihood
-from vae_jax.models.posteriors import POSTERIORS
-from vae_jax.models.priors import PRIORS
-from vae_jax.objectives import OBJECTIVES, make_objective
+from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS, VALUES, check_likelihood, make_vae
+from vae_jax.models.posteriors import DISCRETE_LATENTS
+from vae_jax.objectives import OBJECTIVES, check_latents, make_objective
 
 ROWS = cover(COMBINATIONS, 1)
 ROWS_MEET = [each for each in cover(COMBINATIONS, 2) if each not in ROWS]
@@ -25,7 +22,7 @@ NUM_STEPS = 10
 
 def objective_of(posterior, **options):
     """Return the objective that trains this posterior."""
-    name = "concrete" if POSTERIORS[posterior].is_discrete else "elbo"
+    name = "concrete" if POSTERIORS[posterior].values in DISCRETE_LATENTS else "elbo"
     return make_objective(name, num_samples=4, **options)
 
 
@@ -131,13 +128,13 @@ def test_every_illegal_pair_is_refused(posterior, prior):
     """Mutant: a message that names a prior which does not fit either, or not all that do."""
     message = refusal(make_vae, (4,), posterior=posterior, prior=prior, condition=3)
     assert repr(posterior) in message and repr(prior) in message
-    remedies = message.rpartition("vae.prior=")[2].split(" or ")
+    remedies = message.rpartition("prior=")[2].split(" or ")
     assert remedies == [name for name in PRIORS if fits(posterior, name)]
 
 
 @pytest.mark.parametrize("prior", [name for name, row in PRIORS.items() if row.is_conditional])
 def test_conditional_prior_without_a_condition_is_refused(prior):
-    assert "vae.conditional=True" in refusal(make_vae, (4,), prior=prior)
+    assert "conditional=True" in refusal(make_vae, (4,), prior=prior)
     make_vae((4,), prior=prior, condition=3)
 
 
@@ -150,7 +147,7 @@ def test_likelihood_takes_its_values_alone(likelihood, kind):
         return
     message = refusal(check_likelihood, likelihood, (kind,), "the data")
     assert repr(likelihood) in message and "the data" in message and VALUES[needs] in message
-    remedies = message.rpartition("vae.likelihood=")[2].split(" or ")
+    remedies = message.rpartition("likelihood=")[2].split(" or ")
     assert remedies == [name for name, row in LIKELIHOODS.items() if row.values == kind]
 
 

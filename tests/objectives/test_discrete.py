@@ -6,7 +6,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from linear_gaussian import assert_mean_is
+from tests.support.linear_gaussian import assert_mean_is
 import numpy as np
 import pytest
 from scipy import special

@@ -4,7 +4,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from linear_gaussian import FullGaussian, assert_mean_is, gaussian_kl, make_model, make_vae
+from tests.support.linear_gaussian import (
+    FullGaussian,
+    assert_mean_is,
+    gaussian_kl,
+    make_model,
+    make_vae,
+)
 import numpy as np
 import pytest
 from scipy import special, stats
