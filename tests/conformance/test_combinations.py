@@ -12,7 +12,7 @@ import pytest
 from tests.support.rows import COMBINATIONS, KEY, PAIR_COVER, PAIRS, cover, fits, make_model
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS, VALUES, check_likelihood, make_vae
 from vae_jax.models.posteriors import DISCRETE_LATENTS
-from vae_jax.objectives import OBJECTIVES, check_latents, make_objective
+from vae_jax.objectives import OBJECTIVES, make_objective
 
 ROWS = cover(COMBINATIONS, 1)
 ROWS_MEET = [each for each in cover(COMBINATIONS, 2) if each not in ROWS]

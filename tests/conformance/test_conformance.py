@@ -9,15 +9,15 @@ import itertools
 
 import jax
 import jax.numpy as jnp
-from tests.support.linear_gaussian import assert_mean_is
 import numpy as np
 import pytest
 from scipy import special
 
+from tests.support.linear_gaussian import assert_mean_is
 from tests.support.rows import (
     KEY,
-    PAIR_COVER,
     LATENT_DIM,
+    PAIR_COVER,
     PAIRS,
     SMALL,
     make_model,

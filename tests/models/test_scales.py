@@ -5,12 +5,12 @@ Oracles: closed forms, scipy, and a linear-Gaussian model whose errors are known
 
 import jax
 import jax.numpy as jnp
-from tests.support.linear_gaussian import make_model as make_linear_model
 import numpy as np
 import optax
 import pytest
 from scipy import stats
 
+from tests.support.linear_gaussian import make_model as make_linear_model
 from tests.support.rows import KEY, examples_of, first_decoding, make_likelihood, random_params
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Gaussian, standard_normal
