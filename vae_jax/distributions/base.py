@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 from jax import Array
 from jaxtyping import Float, Key
 
@@ -49,3 +50,13 @@ class Factorized(Distribution):
             return flat.log_prob_per_dimension(value)
 
         return sum_elementwise(per_dimension, value, *(getattr(self, name) for name in names))
+
+
+def default_kind(key: Key[Array, ""]) -> Key[Array, ""]:
+    """Return a key of jax's default kind, drawn from a key of any kind.
+
+    jax draws Poisson counts from no others, and binomial counts of wrong frequencies from keys of
+    the kind "rbg" under `jax.vmap`.
+    """
+    words = jax.random.bits(key, (2,), "uint32")
+    return jax.random.wrap_key_data(words, impl="threefry2x32")

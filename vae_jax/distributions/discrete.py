@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import Distribution, Factorized
+from vae_jax.distributions.base import Distribution, Factorized, default_kind
 from vae_jax.distributions.concrete import BinaryConcrete, Concrete, Temperature
 from vae_jax.fast.bits import log_prob_of_bits
 
@@ -111,10 +111,7 @@ class Poisson(Factorized):
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, "*event"]:
         """Draw counts, as floats (no gradient flows through them); rates stay under 2^31."""
-        # jax draws Poisson counts only from keys of its default generator.
-        words = jax.random.bits(key, (2,), "uint32")
-        own_key = jax.random.wrap_key_data(words, impl="threefry2x32")
-        return jax.random.poisson(own_key, self.mean).astype(self.mean.dtype)
+        return jax.random.poisson(default_kind(key), self.mean).astype(self.mean.dtype)
 
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
         """Return x log_rate - exp(log_rate) - log(x!) of each count x, in nats."""
