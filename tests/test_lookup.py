@@ -71,7 +71,6 @@ def test_a_known_name_gives_its_row():
         ("rond", "shape='rond' is unknown (did you mean 'round'?); known: plain, round, square"),
         ("xyz", "shape='xyz' is unknown; known: plain, round, square"),
         ("", "shape='' is unknown; known: plain, round, square"),
-        (3, "shape=3 is unknown; known: plain, round, square"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(name, message):

@@ -131,7 +131,7 @@ class TwoLayerPrior(Distribution):
         return self.second.log_prob(z2) + self.first(z2).log_prob(z1)
 
 
-@pytest.mark.parametrize("name", ["elbo", "iwae"])
+@pytest.mark.parametrize("name", ["elbo", pytest.param("iwae", marks=pytest.mark.slow)])
 def test_z_of_two_layers(name):
     bottom = make_vae((5,), latent_dim=3)
     top = make_vae((3,), latent_dim=2, likelihood="gaussian")
