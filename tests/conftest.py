@@ -1,8 +1,11 @@
 """What the tests share: where prepared data are, one small trained run, quick compilations."""
 
+import atexit
 import importlib.metadata
 import os
 from pathlib import Path
+import shutil
+import tempfile
 
 import pytest
 
@@ -14,6 +17,11 @@ _quick = "--xla_backend_optimization_level=0"
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     _quick += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", _quick)
+# A run that is built again, or by a program, takes what was compiled before in this session.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="vae_jax-compiled-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 DATA_DIR = Path(
     os.environ.get("VAE_JAX_TEST_DATA")

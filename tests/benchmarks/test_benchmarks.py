@@ -2,39 +2,32 @@
 
 import json
 import math
-import os
 
-import jax
-import jax.numpy as jnp
 import pytest
 
 from benchmarks import products
 from tests.support.programs import run_program
 
-PROGRAMS = {"evaluation": [], "start": [], "train_step": ["--figure"]}
+# {case: (program, arguments, flags of pictures)}
+PROGRAMS = {
+    "evaluation": ("evaluation", [], []),
+    "start": ("start", [], []),
+    "train_step, one section": ("train_step", ["--only=mlp"], []),
+    "train_step": ("train_step", [], ["--figure"]),
+}
+SLOW = ("train_step",)  # some thirty compilations
 
 
-@pytest.fixture(scope="module")
-def quick_compilation() -> dict[str, str]:
-    """Environment of programs that compile many steps, each of which runs once.
-
-    XLA's older emitters compile a step without optimization three times as fast; a jaxlib that has
-    them no more refuses the option here, but would end a program that has it among its flags.
-    """
-    option = "xla_cpu_use_fusion_emitters"
-    try:
-        jax.jit(jnp.negative, compiler_options={option: False})(1.0)
-    except jax.errors.JaxRuntimeError:
-        return dict(os.environ)
-    return os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --{option}=false"}
-
-
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_every_benchmark_runs(program, quick_compilation, tmp_path):
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if c in SLOW else ()) for c in PROGRAMS]
+)
+def test_every_benchmark_runs(case, tmp_path):
+    program, arguments, flags = PROGRAMS[case]
     path = tmp_path / "numbers.json"
-    pictures = [f"{flag}={tmp_path / 'picture.png'}" for flag in PROGRAMS[program]]
-    arguments = ["--reduced", f"--json={path}", *pictures]
-    done = run_program(f"benchmarks.{program}", *arguments, env=quick_compilation)
+    pictures = [f"{flag}={tmp_path / 'picture.png'}" for flag in flags]
+    done = run_program(
+        f"benchmarks.{program}", "--reduced", f"--json={path}", *arguments, *pictures
+    )
     assert done.returncode == 0, done.stderr
     numbers = json.loads(path.read_text())
     results = numbers if isinstance(numbers, list) else [{"milliseconds": numbers}]

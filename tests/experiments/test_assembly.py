@@ -28,7 +28,7 @@ REFUSED = {
     ),
     "no likelihood": ({"x": HALF}, {}, "has no likelihood of its own: choose likelihood=gaussian"),
     "poisson on halves": ({"x": HALF}, {"vae.likelihood": "poisson"}, "needs integers >= 0"),
-    "levels of reals": ({"x": HALF}, {"vae.likelihood": "categorical"}, "needs integers 0 .. maximum"),
+    "levels of reals": ({"x": HALF}, {"vae.likelihood": "categorical"}, "needs integers 0"),
     "continuous bernoulli beyond one": (
         {"x": HALF},
         {"vae.likelihood": "continuous_bernoulli"},
@@ -97,8 +97,8 @@ REFUSED = {
         {"data.name": "digit_halves", "vae.hidden": ()},
         "config.vae: hidden must name a layer",
     ),
-    "floor": ({}, {"data.name": "digits", **LEARNED, "vae.likelihood_floor": 0.0}, "floor must be > 0"),
-    "classes": ({}, {"data.name": "digits", **CLASSES, "vae.num_classes": 0}, "num_classes must be >= 1"),
+    "floor": ({}, {"data.name": "digits", **LEARNED, "vae.likelihood_floor": 0.0}, "must be > 0"),
+    "classes": ({}, {"data.name": "digits", **CLASSES, "vae.num_classes": 0}, "must be >= 1"),
 }  # fmt: skip
 
 

@@ -49,6 +49,7 @@ def assert_same_run(workdir, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *trees)
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one_and_one_goes_on_after_eight(alone, tmp_path):
     """A batch over eight devices; then the last epoch again on one, from the eight's checkpoint."""
     done = train(tmp_path, *RUN, env=EIGHT)

@@ -94,9 +94,14 @@ def check_kills(whole, workdir, pauses):
     assert results(workdir) == results(whole)
 
 
-def test_killed_at_five_points_ends_bit_equal(whole, tmp_path):
-    """SIGKILL five times in one run, whatever it is doing: arrays and metrics are the same bits."""
-    check_kills(whole, tmp_path / "run", (0.0, 0.05, 0.11, 0.23, 0.4))
+@pytest.mark.parametrize(
+    "pauses",
+    [(0.0, 0.2), pytest.param((0.0, 0.05, 0.11, 0.23, 0.4), marks=pytest.mark.slow)],
+)
+def test_killed_on_the_way_ends_bit_equal(whole, tmp_path, pauses):
+    """SIGKILL several times in one run, whatever it is doing: arrays and metrics are the same
+    bits."""
+    check_kills(whole, tmp_path / "run", pauses)
 
 
 @pytest.mark.slow
@@ -163,7 +168,7 @@ def test_second_run_on_a_folder_is_refused_while_the_first_lives(tmp_path):
     process.wait()
     assert second.returncode == 2
     assert f"in use by process {process.pid}" in second.stderr and second.stderr.count("\n") == 1
-    # The lock of the dead process is none: test_killed_at_five_points goes on after kills.
+    # The lock of the dead process is none: test_killed_on_the_way goes on after kills.
 
 
 @pytest.mark.slow

@@ -18,7 +18,14 @@ CONFIGS = sorted(
 )
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+# What others repeat: beta is the run of the commands, default and elbo differ from it in numbers.
+REPEATED = ("beta", "default", "elbo")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(c, marks=pytest.mark.slow if c in REPEATED else ()) for c in CONFIGS],
+)
 def test_every_config_runs(tmp_path, config):
     """Two epochs of each config, on the digits; those of test_family have theirs there."""
     fields = importlib.import_module(f"configs.{config}").get_config()
@@ -111,6 +118,7 @@ def test_divergence_stops_with_the_step_and_the_terms(tmp_path):
     assert "NaN or infinite" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_mnist_by_the_command(tfds_dir, tmp_path):
     """Real MNIST through TFDS without TensorFlow, by the config of the README."""
     arguments = (f"--config.data.data_dir={tfds_dir}", "--config.training.num_epochs=1")
