@@ -14,7 +14,6 @@ from vae_jax.datasets.binarization import BINARIZATIONS, binarize
 from vae_jax.distributions import Masked
 from vae_jax.lookup import look_up, pick
 
-
 _BINARIZATION = 0x62697473  # "bits", so that binarization and split of one seed share no key
 
 

@@ -11,7 +11,6 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Int, Key
 
-
 _PURPOSE = 0x6576616C  # "eval", so that an evaluation and a run of the same seed share no key
 
 
