@@ -9,9 +9,7 @@ import jax
 import numpy as np
 
 from benchmarks import ours, products, timing
-from experiments.support.assembly import Evaluation
-from experiments.support.measurement import make_measure
-from vae_jax import datasets, models
+from vae_jax import datasets, evaluation, models
 from vae_jax.fast import threefry
 
 _BATCH, _CHUNK = 100, 20  # the defaults of configs/default.py
@@ -22,8 +20,8 @@ def make_evaluation(num_samples: int) -> timing.Run:
     images = np.float32(ours.made_up_images((28, 28, 1), 1000) > 127)
     vae = models.make_vae((28, 28, 1), latent_dim=50)
     params = vae.init(threefry.key(0), datasets.Examples(images))
-    how = Evaluation(num_samples, threefry.key(1), _BATCH, _CHUNK)
-    measure = make_measure(vae, how, num_samples)
+    keys = evaluation.evaluation_keys(threefry.key(1))
+    measure = evaluation.make_measure(vae, keys, num_samples, _CHUNK)
 
     def run(num_batches):
         for _ in range(num_batches):

@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks import products
 from benchmarks.timing import Run
+from experiments.support.processes import members_at_once
 from vae_jax import datasets, models, objectives, training
 from vae_jax.fast import threefry
-from vae_jax.training import optimizers, sharding
 
 
 @functools.lru_cache(maxsize=2)
@@ -40,13 +40,13 @@ def make_run(
     data = datasets.make_dataset("made up", examples, examples, examples, 255.0, "dynamic")
     vae = models.make_vae(shape, **{"latent_dim": 50, "hidden": hidden} | vae_options)
     bound = objectives.make_objective(objective, **objective_options or {})
-    adam, batches = optimizers.make_optimizer("adam"), datasets.make_batches(data, batch_size)
-    placed = sharding.plan_placement(jax.devices(), num_members, batch_size)
-    batches = sharding.divide_batches(batches, placed)
+    adam, batches = training.make_optimizer("adam"), datasets.make_batches(data, batch_size)
+    placed = training.plan_placement(jax.devices(), num_members, batch_size)
+    batches = training.divide_batches(batches, placed)
     step = training.make_train_step(vae, bound, adam, batches)
     out_shardings = (placed.state, placed.copied)
     train_steps = training.make_train_steps(
-        step, batches, num_members, out_shardings, members_at_once=placed.members_at_once
+        step, batches, out_shardings, members_at_once=members_at_once(placed)
     )
 
     hparams = {"learning_rate": 1e-3, **bound.hparams}
@@ -71,7 +71,7 @@ class Step(NamedTuple):
     batch: int = 20
     hidden: int = 200
     samples: int = 1
-    """Samples of z an example."""
+    """Samples of z per example."""
     models: int = 1
     devices: int = 1
 

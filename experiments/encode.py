@@ -17,8 +17,10 @@ import numpy as np
 from experiments.support import cli, console, measurement, run_folder
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_member
-from vae_jax import datasets, evaluation
+from experiments.support.options import by_field
+from vae_jax import datasets, evaluation, models
 from vae_jax.distributions import FullGaussian, Gaussian, Masked
+from vae_jax.lookup import pick
 
 
 def encode_examples(
@@ -41,7 +43,7 @@ def encode_examples(
     run = run._replace(dataset=run.dataset._replace(test=examples))
     seen = measurement.model_examples(run, how_measured, "test")
     measure = measurement.make_run_measure(run, how_measured, how_measured.num_samples)
-    describe = make_describe(run.vae, how_measured.keys.pictures)
+    describe = make_describe(run.vae, how_measured.keys.codes)
 
     def measure_and_describe(params, indices, batch):
         measured = measure(params, indices, batch)
@@ -79,14 +81,13 @@ def check_fits(run: Run, examples: datasets.Examples, name: str) -> None:
       ValueError: with what was given and what is expected; `name` says whose they are.
     """
     dataset, x = run.dataset, examples.x
-    if isinstance(dataset.values, Mapping):
-        for field, values in dataset.values.items():
-            check_array_fits(x[field], values, f"{field!r} of {name}", dataset.protocol)
-        return
     if isinstance(x, Masked) and not isinstance(dataset.train.x, Masked):
         raise ValueError(f"{name} has a 'mask', but the run was trained on whole examples")
-    array = x.values if isinstance(x, Masked) else x
-    check_array_fits(array, dataset.values, f"'x' of {name}", dataset.protocol)
+    likelihood = by_field(run.config.vae.likelihood)
+    for field, values in dataset.fields.items():
+        array = x.values if isinstance(x, Masked) else x if dataset.is_plain else x[field]
+        kind = models.LIKELIHOODS[pick(likelihood, field)].values
+        check_array_fits(array, values, kind, f"{field!r} of {name}", dataset.protocol)
     if run.is_conditional and dataset.given is None:
         check_condition(examples.y, dataset.condition, name)
 
@@ -109,11 +110,20 @@ def check_condition(y: np.ndarray | None, condition: Any, name: str) -> None:
         raise ValueError(f"'y' of {name} has shape {y.shape[1:]} an example, not {condition}")
 
 
-def check_array_fits(x: np.ndarray, values: datasets.Values, name: str, protocol: str) -> None:
+def check_array_fits(
+    x: np.ndarray, values: datasets.Values, kind: str, name: str, protocol: str
+) -> None:
     """Refuse an array of another shape, or in other units, than the run's.
 
+    Args:
+      x: the array.
+      values: those of the run's data.
+      kind: what the likelihood is a density of, a key of `models.VALUES`.
+      name: says whose array it is.
+      protocol: that of the run's data.
+
     Raises:
-      ValueError: with what was given and what is expected; `name` says whose it is.
+      ValueError: with what was given and what is expected.
     """
     if x.shape[1:] != values.shape:
         raise ValueError(
@@ -121,23 +131,21 @@ def check_array_fits(x: np.ndarray, values: datasets.Values, name: str, protocol
             f"{values.shape} ({protocol})"
         )
     low, high, maximum = x.min(), x.max(), values.maximum
-    fits = {
-        "static": bool(np.all((x == 0) | (x == maximum))),
-        "dynamic": 0 <= low <= high <= maximum,
-        "none": True,
-    }[values.binarization]
-    # Values in 0 .. 1 where the run divides by 255: most likely they were divided already.
+    is_within, is_integer = 0 <= low <= high <= maximum, bool(np.all(x == np.round(x)))
+    kind = "unit" if values.binarization == "dynamic" else kind
+    fits, units = {
+        "bits": (np.all((x == 0) | (x == maximum)), f"bits, stored as 0 and {maximum:g}"),
+        "unit": (is_within, f"values in 0 .. {maximum:g}"),
+        "levels": (is_within and is_integer, f"integers 0 .. {maximum:g}"),
+        "counts": (low >= 0 and is_integer, "integers >= 0"),
+        "real": (True, f"values that {maximum:g} divides"),
+    }[kind]
+    # Values in 0 .. 1, where the run divides by 255: nobody has so dark images, but many divide.
     if not fits or 0 < high <= 1 < maximum:
-        units = "bits, stored as 0 and" if values.binarization == "static" else "values in 0 .."
         raise ValueError(
             f"{name} has values in {low:g} .. {high:g}, but the run was trained on {units} "
-            f"{maximum:g} ({protocol})"
+            f"({protocol})"
         )
-
-
-def fields_of(values: Any) -> list[datasets.Values]:
-    """Return the Values of each field of x, or the one of an array."""
-    return list(values.values()) if isinstance(values, Mapping) else [values]
 
 
 def encode_file(workdir: str, source: str, output: str, member: int, num_samples: int) -> None:
@@ -160,7 +168,7 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
     how_measured = how_measured._replace(num_samples=num_samples, batch_size=batch_size)
     track = console.track(f"examples, {num_samples} importance samples each", batch_size)
     with run_folder.output_file(Path(output)) as file:
-        dynamic = [each for each in fields_of(values) if each.binarization == "dynamic"]
+        dynamic = [each for each in run.dataset.fields.values() if each.binarization == "dynamic"]
         if dynamic:
             console.say(f"the model sees bits: drawn once, P(1) = x / {dynamic[0].maximum:g}")
         encoded = encode_examples(run, how_measured, params, examples, track)

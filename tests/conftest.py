@@ -31,8 +31,13 @@ def tfds_dir() -> str:
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory) -> str:
-    """A cache of decoded arrays for the whole session, so that MNIST is decoded once."""
-    return str(tmp_path_factory.mktemp("cache"))
+    """A cache of decoded arrays and compiled programs for the whole session, which all of its
+    processes share."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    (folder / "cache").mkdir(exist_ok=True)
+    return str(folder / "cache")
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,7 @@ def _who_takes(option, tables):
     known = {
         each for table in tables.values() for row in table.values() for each in options_of(row)
     }
-    return f"no option of any {' or '.join(tables)}{_hint(option, known)} (known: {_list(known)})"
+    return f"no option of any row{_hint(option, known)} (known: {_list(known)})"
 
 
 def _hint(name, known):

@@ -175,10 +175,16 @@ def build_vae(dataset: datasets.Dataset, likelihood: str, **options: Any) -> mod
     """Make the model of a config's block `vae`.
 
     Raises:
-      ValueError: what `models.make_vae_for` raises.
+      ValueError: what `models.make_vae_for` and the model's `init` raise.
     """
     with errors_of("vae"):
-        return models.make_vae_for(dataset, likelihood=by_field(likelihood), **options)
+        vae = models.make_vae_for(dataset, likelihood=by_field(likelihood), **options)
+
+        def init(key, train):
+            return vae.init(key, datasets.expected_examples(dataset, train))
+
+        jax.eval_shape(init, threefry.key(0), dataset.train)  # refuses before anything is computed
+    return vae
 
 
 def build_optimizer(

@@ -66,7 +66,7 @@ def resolve_block(
     unused = unused_options(options, chosen, tables, undecided)
     dropped = []
     for option, message in unused.items():
-        if option in typed or not typed & set(tables):
+        if option in typed or not set(typed) & set(tables):
             raise ValueError(message)
         dropped.append(message)
     used = {name: value for name, value in options.items() if name not in unused}

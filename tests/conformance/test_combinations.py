@@ -9,12 +9,18 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.support.assembly import check_objective
-from tests.support.rows import COMBINATIONS, KEY, PAIR_COVER, PAIRS, cover, fits, make_model
-from vae_jax.models import make_vae
-from vae_jax.models.likelihoods import LIKELIHOODS, VALUES, check_likelihood
-from vae_jax.models.posteriors import POSTERIORS
-from vae_jax.models.priors import PRIORS
+from tests.support.rows import (
+    COMBINATIONS,
+    KEY,
+    PAIR_COVER,
+    PAIRS,
+    cover,
+    fits,
+    make_model,
+    partner,
+)
+from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS, VALUES, check_likelihood, make_vae
+from vae_jax.models.posteriors import DISCRETE_LATENTS
 from vae_jax.objectives import OBJECTIVES, make_objective
 
 ROWS = cover(COMBINATIONS, 1)
@@ -25,7 +31,7 @@ NUM_STEPS = 10
 
 def objective_of(posterior, **options):
     """Return the objective that trains this posterior."""
-    name = "concrete" if POSTERIORS[posterior].is_discrete else "elbo"
+    name = "concrete" if POSTERIORS[posterior].values in DISCRETE_LATENTS else "elbo"
     return make_objective(name, num_samples=4, **options)
 
 
@@ -131,13 +137,13 @@ def test_every_illegal_pair_is_refused(posterior, prior):
     """Mutant: a message that names a prior which does not fit either, or not all that do."""
     message = refusal(make_vae, (4,), posterior=posterior, prior=prior, condition=3)
     assert repr(posterior) in message and repr(prior) in message
-    remedies = message.rpartition("vae.prior=")[2].split(" or ")
+    remedies = message.rpartition("prior=")[2].split(" or ")
     assert remedies == [name for name in PRIORS if fits(posterior, name)]
 
 
 @pytest.mark.parametrize("prior", [name for name, row in PRIORS.items() if row.is_conditional])
 def test_conditional_prior_without_a_condition_is_refused(prior):
-    assert "vae.conditional=True" in refusal(make_vae, (4,), prior=prior)
+    assert "conditional=True" in refusal(make_vae, (4,), prior=prior)
     make_vae((4,), prior=prior, condition=3)
 
 
@@ -150,7 +156,7 @@ def test_likelihood_takes_its_values_alone(likelihood, kind):
         return
     message = refusal(check_likelihood, likelihood, (kind,), "the data")
     assert repr(likelihood) in message and "the data" in message and VALUES[needs] in message
-    remedies = message.rpartition("vae.likelihood=")[2].split(" or ")
+    remedies = message.rpartition("likelihood=")[2].split(" or ")
     assert remedies == [name for name, row in LIKELIHOODS.items() if row.values == kind]
 
 
@@ -162,12 +168,24 @@ def test_unknown_likelihood_is_refused():
     ("objective", "posterior"), list(itertools.product(OBJECTIVES, POSTERIORS))
 )
 def test_objective_trains_its_own_kind_of_latents(objective, posterior):
-    """Mutant: discrete samples handed to the ELBO, whose encoder would get no gradient."""
-    is_discrete, relaxes = POSTERIORS[posterior].is_discrete, objective == "concrete"
-    arguments = make_objective(objective), objective, posterior
-    if is_discrete == relaxes:
-        check_objective(*arguments)
+    """Of the latents of every model, as its row tells them, before anything is computed.
+
+    Mutants: discrete samples handed to the ELBO, whose encoder would get no gradient; a model that
+    does not tell its latents.
+    """
+    made = make_objective(objective)
+    vae, params, data = make_model(*partner(posterior=posterior))
+    assert vae.latents == POSTERIORS[posterior].values
+    has_no_gradient = posterior in ("categorical", "bernoulli")
+    assert vae.is_discrete == has_no_gradient
+
+    def loss(params):
+        params = {"vae": params, "objective": {}}
+        return made.loss(KEY, vae, params, made.hparams, data, 0)
+
+    if has_no_gradient == made.relaxes:
+        jax.eval_shape(loss, params)
         return
-    message = refusal(check_objective, *arguments)
-    assert repr(objective) in message and repr(posterior) in message
-    assert ("objective.name=concrete" if is_discrete else "objective.name=elbo") in message
+    message = refusal(loss, params)
+    assert vae.latents in message
+    assert ("objective concrete" if has_no_gradient else "objective elbo") in message

@@ -9,13 +9,14 @@ import itertools
 
 import jax
 import jax.numpy as jnp
-from linear_gaussian import assert_mean_is
 import numpy as np
 import pytest
 from scipy import special
 
+from tests.support.linear_gaussian import assert_mean_is
 from tests.support.rows import (
     KEY,
+    LATENT_DIM,
     PAIR_COVER,
     PAIRS,
     SMALL,
@@ -24,8 +25,7 @@ from tests.support.rows import (
     set_encoder_outputs,
 )
 from vae_jax.distributions import Distribution
-from vae_jax.models.posteriors import POSTERIORS
-from vae_jax.models.priors import PRIORS
+from vae_jax.models import POSTERIORS, PRIORS
 from vae_jax.objectives import relaxed_terms, sample_terms
 
 NUM_SAMPLES = 4000
@@ -89,7 +89,7 @@ def quadrature(values, samples):
 def enumeration(values):
     """Return every z, with log-weights of zero."""
     atoms = np.array([[0], [1]]) if values == "bits" else np.eye(SMALL["num_classes"])
-    zs = np.array(list(itertools.product(atoms, repeat=SMALL["latent_dim"])))
+    zs = np.array(list(itertools.product(atoms, repeat=LATENT_DIM)))
     zs = zs.reshape(len(zs), *([2] if values == "bits" else [2, SMALL["num_classes"]]))
     return zs, np.zeros(len(zs))
 
@@ -214,13 +214,14 @@ def check_gradients(posterior, prior):
 
     def total(params, outputs):
         params = set_encoder_outputs(params, outputs)
-        if POSTERIORS[posterior].is_discrete:
-            terms = relaxed_terms(KEY, vae, params, x, y, (0.5, 0.5), False)
+        keys = jax.random.split(KEY, 2)
+        if vae.is_discrete:
+            terms = relaxed_terms(keys, vae, params, x, y, (0.5, 0.5), False)
         else:
-            terms = sample_terms(jax.random.split(KEY, 2), vae, params, x, y)
+            terms = sample_terms(keys, vae, params, x, y)
         sampled = jnp.mean(terms.log_posterior - terms.log_prior)
-        rate = sampled if terms.closed_form_kl is None else terms.closed_form_kl
-        parts = jnp.mean(terms.log_likelihood), rate, sampled
+        closed_form = sampled if terms.closed_form_kl is None else terms.closed_form_kl
+        parts = jnp.mean(terms.log_likelihood), closed_form, sampled
         return sum(parts), parts
 
     outputs = extreme_outputs(params["encoder"]["Dense_1"]["bias"].size)

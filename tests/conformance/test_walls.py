@@ -220,7 +220,7 @@ def test_traced_hyperparameters_differ_between_members():
         keys = jnp.stack([jax.random.key(3)] * len(betas))
         hparams = {"beta": jnp.array(betas), "learning_rate": jnp.array(rates)}
         state = training.init_members(keys, hparams, **own)
-        steps = training.make_train_steps(train_step, batches, len(betas))
+        steps = training.make_train_steps(train_step, batches)
         return steps(state, source, NUM_STEPS)[0].params
 
     together = train([1.0, 4.0], [1e-2, 3e-3])

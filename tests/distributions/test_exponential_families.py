@@ -2,11 +2,11 @@
 
 import jax
 import jax.numpy as jnp
-from linear_gaussian import assert_mean_is
 import numpy as np
 import pytest
 
 from tests.support.families import EXAMPLES, KEY, MEAN, samples_of
+from tests.support.linear_gaussian import assert_mean_is
 from vae_jax.distributions import (
     EXPONENTIAL_FAMILIES,
     Bernoulli,

@@ -4,7 +4,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from linear_gaussian import assert_mean_is
 import numpy as np
 import numpyro.distributions as numpyro
 import pytest
@@ -19,6 +18,7 @@ from tests.support.families import (
     project_key,
     samples_of,
 )
+from tests.support.linear_gaussian import assert_mean_is
 from vae_jax.distributions import Beta, Dirichlet, Gamma
 
 RATE, OTHER = jnp.array([1.0, 0.3, 4.0]), jnp.array([1.2, 0.8, 4.0])

@@ -1,40 +1,18 @@
-"""Every distribution's contract, and the Gaussians' and Bernoulli's numbers.
-
-Oracles: scipy, numpyro, closed forms and Monte Carlo.
-"""
+"""Gaussians against scipy, numpyro and closed forms."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
-from linear_gaussian import assert_mean_is
 import numpy as np
 import numpyro.distributions as numpyro
 import pytest
-from scipy import special, stats
+from scipy import stats
 
-from tests.support.families import (
-    EXAMPLES,
-    KEY,
-    LOG_SCALE,
-    LOGITS,
-    MEAN,
-    SCALE_TRIL,
-    every_type,
-    every_type_but,
-    project_key,
-    samples_of,
-)
-from vae_jax.distributions import (
-    Bernoulli,
-    DiscretizedLogistic,
-    Distribution,
-    FullGaussian,
-    Gaussian,
-    kl_divergence,
-    standard_normal,
-)
-from vae_jax.models.posteriors import gaussian_posterior
+from tests.support.families import EXAMPLES, KEY, LOG_SCALE, LOGITS, MEAN, SCALE_TRIL, samples_of
+from tests.support.linear_gaussian import assert_mean_is
+from vae_jax.distributions import FullGaussian, Gaussian, kl_divergence, standard_normal
+from vae_jax.models.posteriors import read_gaussian
 
 # Log-densities.
 
@@ -88,34 +66,6 @@ def test_diagonal_full_gaussian_is_the_factorized_one():
     np.testing.assert_allclose(full.sample(KEY), q.sample(KEY), 1e-6)
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
-def test_bernoulli_log_prob_is_scipys_and_numpyros(shape):
-    """Mutants: the cross-entropy's sign, sigmoid(logits) taken for logits, a mean over pixels."""
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 2, size=shape).astype(np.float32)
-    logits = rng.normal(size=shape).astype(np.float32)
-    value = Bernoulli(jnp.asarray(logits)).log_prob(jnp.asarray(x))
-    assert value.shape == () and value < 0
-    np.testing.assert_allclose(value, stats.bernoulli.logpmf(x, special.expit(logits)).sum(), 1e-5)
-    np.testing.assert_allclose(value, numpyro.BernoulliLogits(logits).log_prob(x).sum(), 1e-5)
-
-
-@jax.jit
-@functools.partial(jax.value_and_grad, argnums=0)
-def bernoulli_log_prob(logit, bit):
-    return Bernoulli(logit).log_prob(bit)
-
-
-@pytest.mark.parametrize("bit", [0.0, 1.0])
-@pytest.mark.parametrize("logit", [-1e3, -88.0, 88.0, 1e3])
-def test_bernoulli_is_finite_at_extreme_logits(logit, bit):
-    """Oracle: log p = -|l| for the unlikely bit, 0 for the other. Mutant: log(1 - sigmoid(l))."""
-    value, gradient = bernoulli_log_prob(logit, bit)
-    unlikely = (logit > 0) != (bit == 1)
-    np.testing.assert_allclose(value, -abs(logit) if unlikely else 0, atol=1e-6)
-    np.testing.assert_allclose(gradient, -np.sign(logit) if unlikely else 0, atol=1e-6)
-
-
 @jax.jit
 @functools.partial(jax.value_and_grad, argnums=(0, 1))
 def gaussian_log_prob(mean, log_scale, x):
@@ -136,20 +86,6 @@ def test_gaussian_log_prob_at_extreme_scales(log_scale, distance):
 # Samples.
 
 
-# The mean of a discretized logistic is a location: test_discrete enumerates its levels.
-@every_type_but(DiscretizedLogistic)
-def test_moments_are_those_of_the_samples(family):
-    """Estimators: means of z and of (z - mean)^2 over N = 20,000 draws; four standard errors.
-
-    The keys are of the programs' kind. Mutants: noise scaled by sigma^2, logits taken for
-    probabilities, a rate for a scale.
-    """
-    q = EXAMPLES[family][0]
-    samples = samples_of(q, key=project_key())
-    assert_mean_is(samples, q.mean)
-    assert_mean_is((samples - q.mean) ** 2, q.variance)
-
-
 def test_full_gaussian_samples_have_its_covariance():
     """Estimator: the mean of (z - mean)(z - mean)^T, N = 20,000. Mutant: L^T eps for L eps."""
     q = EXAMPLES[FullGaussian][0]
@@ -160,28 +96,11 @@ def test_full_gaussian_samples_have_its_covariance():
     np.testing.assert_allclose(q.scale, np.sqrt(np.diag(covariance)), 1e-5)
 
 
-def test_moments_are_scipys():
+def test_gaussian_moments_are_scipys():
     """Mutant: a variance that is a standard deviation."""
-    gaussian, bernoulli = EXAMPLES[Gaussian][0], EXAMPLES[Bernoulli][0]
+    gaussian = EXAMPLES[Gaussian][0]
     np.testing.assert_allclose(gaussian.scale, np.exp(LOG_SCALE), 1e-6)
     np.testing.assert_allclose(gaussian.variance, np.exp(LOG_SCALE) ** 2, 1e-5)
-    np.testing.assert_allclose(bernoulli.mean, special.expit(LOGITS), 1e-6)
-    np.testing.assert_allclose(bernoulli.variance, stats.bernoulli.var(special.expit(LOGITS)), 1e-5)
-
-
-@every_type
-def test_sample_and_log_prob_is_the_two_calls(family):
-    """Mutant: the log-density of another draw."""
-    q = EXAMPLES[family][0]
-    value, log_prob = q.sample_and_log_prob(KEY)
-    np.testing.assert_array_equal(value, q.sample(KEY))
-    np.testing.assert_array_equal(log_prob, q.log_prob(value))
-
-
-def test_base_class_asks_for_both_methods():
-    for call in (lambda d: d.sample(KEY), lambda d: d.log_prob(MEAN)):
-        with pytest.raises(NotImplementedError):
-            call(Distribution())
 
 
 def test_sample_is_differentiable_in_mean_and_log_scale():
@@ -221,7 +140,7 @@ def test_sample_density_and_kl_see_one_scale(unbounded):
 
     Mutants: a log-scale bounded in the sample alone, or not in the KL.
     """
-    q = gaussian_posterior(jnp.array([0.0, unbounded]))
+    q = read_gaussian(jnp.array([0.0, unbounded]))
     z, log_prob = q.sample_and_log_prob(KEY)
     sigma = np.float64(z / jax.random.normal(KEY, (1,)))
     assert np.all(np.abs(np.log(sigma)) < 10.001)
@@ -232,62 +151,6 @@ def test_sample_density_and_kl_see_one_scale(unbounded):
 
 def test_posterior_is_unbounded_near_one():
     """Mutant: mean and log sigma exchanged."""
-    q = gaussian_posterior(jnp.array([5.0, -6.0, 0.3, -0.2]))
+    q = read_gaussian(jnp.array([5.0, -6.0, 0.3, -0.2]))
     np.testing.assert_allclose(q.mean, [5, -6])
     np.testing.assert_allclose(q.log_scale, [0.3, -0.2], 1e-3)
-
-
-# Transformations.
-
-
-def methods(family):
-    """Return the methods of a distribution of this type, as functions of it."""
-    value = EXAMPLES[family][1].sample(KEY)
-    return {
-        "sample": lambda q: q.sample(KEY),
-        "log_prob": lambda q: q.log_prob(value),
-        "sample_and_log_prob": lambda q: q.sample_and_log_prob(KEY),
-    }
-
-
-def own_functions(family):
-    """Return what only some distributions have, as functions of them."""
-    value = EXAMPLES[family][1].sample(KEY)
-    functions = {"mean": lambda q: q.mean}
-    if hasattr(family, "variance"):
-        functions["variance"] = lambda q: q.variance
-    if hasattr(family, "log_prob_per_dimension"):
-        functions["log_prob_per_dimension"] = lambda q: q.log_prob_per_dimension(value)
-    if hasattr(family, "sample_relaxed"):
-        functions["sample_relaxed"] = lambda q: q.sample_relaxed(KEY, 0.5)
-        functions["relaxed_log_prob"] = lambda q: q.relaxed_log_prob(value - 1.5, 0.5)
-    return functions
-
-
-def all_of(family):
-    """Return one function of a distribution of this type that gives every function's value."""
-    functions = methods(family) | own_functions(family)
-    return lambda q: {name: function(q) for name, function in functions.items()}
-
-
-def assert_all_close(a, b):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, atol=1e-6), a, b)
-
-
-@every_type
-def test_jit_and_vmap_change_nothing(family):
-    """Oracle: a loop over the members without jit. Mutant: a sum over the batch's axis too."""
-    members, function = EXAMPLES[family], all_of(family)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
-    looped = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(function, members))
-    assert_all_close(jax.jit(jax.vmap(function))(stacked), looped)
-
-
-@every_type_but(FullGaussian)
-def test_log_prob_is_the_sum_of_one_number_a_variable(family):
-    """Mutant: a mean over the variables, or a sum over the classes' axis too."""
-    q = EXAMPLES[family][0]
-    value = q.sample(KEY)
-    per_dimension = q.log_prob_per_dimension(value)
-    assert per_dimension.shape == (3,)
-    np.testing.assert_allclose(q.log_prob(value), np.sum(per_dimension), 1e-5)

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-from linear_gaussian import assert_mean_is
 import numpy as np
 import numpyro.distributions as numpyro
 import pytest
@@ -10,6 +9,7 @@ from scipy import special, stats
 
 from tests.support import linear_gaussian
 from tests.support.families import EXAMPLES, KEY, LOG_SCALE, LOGITS, MEAN, moments
+from tests.support.linear_gaussian import assert_mean_is
 from vae_jax.distributions import (
     KL,
     KL_PER_DIMENSION,

@@ -7,12 +7,12 @@ import time
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-import ml_collections
 import numpy as np
 import pytest
 
 from configs import default
 from experiments.support.assembly import build_evaluation, build_run
+from experiments.support.options import resolve
 from tests.support.programs import run_program, train
 
 # {case: (arguments, what the line says)}; DIR stands for a folder of bad files.
@@ -31,18 +31,24 @@ COMMANDS = {
     "schedule": (["--config.optimizer.schedule=cosin"], "did you mean 'cosine'"),
     "network": (["--config.vae.network=cnn"], "known: conv, gated_mlp, mlp, resnet"),
     "activation": (["--config.vae.activation=tnah"], "did you mean 'tanh'"),
-    "likelihood": (["--config.vae.likelihood=gaussian"], "use vae.likelihood=bernoulli"),
-    "no samples": (["--config.objective.num_samples=0"], "objective.num_samples must be >= 1"),
-    "beta": (["--config.objective.beta=-1"], "objective.beta must be >= 0"),
+    "likelihood": (["--config.vae.likelihood=poisson"], "or use likelihood=binomial or continuous"),
+    "no bits": (["--config.vae.likelihood=bernoulli"], "draw them by binarization=dynamic (or st"),
+    "option": (["--config.objective.temperature=1"], "an option of name=concrete only"),
+    "no samples": (["--config.objective.num_samples=0"], "config.objective: num_samples must be >= 1"),
+    "beta": (["--config.objective.beta=-1"], "config.objective: beta must be >= 0"),
     "nan": (["--config.objective.beta=nan"], "got nan"),
-    "sigma": (["--config.vae.likelihood_scale=-1"], "vae.likelihood_scale must be > 0"),
-    "rate": (["--config.optimizer.learning_rate=nan"], "optimizer.learning_rate"),
-    "epochs": (["--config.training.num_epochs=0"], "training.num_epochs"),
+    "no sigma": (["--config.vae.likelihood_scale=2"], "is an option of likelihood=gaussian, like"),
+    "sigma": (
+        ["--config.vae.likelihood=gaussian", "--config.vae.likelihood_scale=-1"],
+        "config.vae: likelihood_scale must be > 0",
+    ),
+    "rate": (["--config.optimizer.learning_rate=nan"], "config.optimizer: learning_rate must be above 0"),
+    "epochs": (["--config.training.num_epochs=0"], "config.training: num_epochs must be above 0"),
     "batch": (["--config.training.batch_size=5000"], "1 .. 1258"),
     "device": (["--config.device=gpuu"], "known: auto, cpu, gpu, tpu"),
     "no device": (["--config.device=tpu"], "not available here"),
     "precision": (["--config.vae.precision=flot32"], "did you mean 'float32'"),
-    "trace": (["--config.training.profile_steps=-1"], "training.profile_steps is -1"),
+    "trace": (["--config.training.profile_steps=-1"], "config.training: profile_steps must be >= 0"),
     "products": (["--config.matmul_precision=hihg"], "known: default, high, highest"),
     "process": (
         ["--config.distributed.coordinator=127.0.0.1:1", "--config.distributed.process_index=1"],
@@ -52,7 +58,7 @@ COMMANDS = {
     "sweep of a size": (["--config.sweep=vae.latent_dim=2,3"], "what can: objective.beta"),
     "sweep of samples": (["--config.sweep=objective.num_samples=1,2"], "cannot vary within"),
     "sweep of nothing": (["--config.sweep=objective.beta"], "field=number,number"),
-    "swept value": (["--config.sweep=objective.beta=1,-1"], "objective.beta must be >= 0"),
+    "swept value": (["--config.sweep=objective.beta=1,-1"], "config.objective: beta must be >= 0"),
     "no data": (["--config.data.name=mnist", "--config.data.data_dir=DIR"], "is not prepared in"),
     "missing npz": (["--config.data.name=npz", "--config.data.path=DIR/no.npz"], "No such file"),
     "no zip": (["--config.data.name=npz", "--config.data.path=DIR/text.npz"], "cannot read"),
@@ -60,9 +66,9 @@ COMMANDS = {
     "objects": (["--config.data.name=npz", "--config.data.path=DIR/objects.npz"], "cannot read"),
     "nan values": (["--config.data.name=npz", "--config.data.path=DIR/nan.npz"], "NaN or infinite"),
     "one example": (["--config.data.name=npz", "--config.data.path=DIR/one.npz"], "at least 3"),
-    "grey bernoulli": (
+    "no likelihood": (
         ["--config.data.name=npz", "--config.data.path=DIR/real.npz"],
-        "data.binarization=dynamic (or static); or use vae.likelihood=continuous_bernoulli or g",
+        "has no likelihood of its own: choose likelihood=continuous_bernoulli or gaussian or",
     ),
     "unwritable": (["--workdir=DIR/text.npz/run"], "text.npz"),
 }  # fmt: skip
@@ -90,17 +96,16 @@ WHOLE += ["unwritable"]
 @pytest.mark.parametrize("case", [case for case in COMMANDS if case not in WHOLE])
 def test_values_are_refused_in_one_line(bad_files, case):
     arguments, message = COMMANDS[case]
-    config = default.get_config()
+    config, typed = default.get_config(), []
     for argument in arguments:
         field, _, text = argument.replace("DIR", str(bad_files)).partition("=")
-        *block, name = field.removeprefix("--config.").split(".")
+        typed.append(field.removeprefix("--config."))
+        *block, name = typed[-1].split(".")
         block = config[block[0]] if block else config
-        value = (
-            text if isinstance(block[name], str) else ast.literal_eval(text.replace("nan", "1e999"))
-        )
-        block[name] = math.nan if text == "nan" else value
+        kind = block.get_type(name)
+        block[name] = kind(ast.literal_eval(text) if kind in (tuple, bool) else text)
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
-        build_run(config)
+        build_run(resolve(config, typed)[0])
     assert "\n" not in str(caught.value)
 
 
@@ -132,20 +137,18 @@ def test_no_config_is_refused():
 
 NUMBERS = st.sampled_from([0, 1, -1, 3, 10**6, 2**31, -(2**63)])
 REALS = st.sampled_from([0.0, 1.0, -1.0, 0.5, 1e-300, 1e300, math.nan, math.inf, -math.inf])
-WORDS = st.sampled_from(["", "elbo", "iwae", "none", "static", "digits", "npz", "conv", "mlp", "x"])
+WORDS = st.sampled_from(
+    ["", "elbo", "iwae", "concrete", "none", "static", "digits", "npz", "conv", "mlp", "sgd", "x"]
+)
 SIZES = st.lists(NUMBERS, max_size=3).map(tuple)
 
 
-def strategy_of(value):
-    kinds = {bool: st.booleans(), int: NUMBERS, float: REALS, str: WORDS, tuple: SIZES}
-    return kinds[type(value)]
-
-
+KINDS = {bool: st.booleans(), int: NUMBERS, float: REALS, str: WORDS, tuple: SIZES}
 DEFAULT = default.get_config()
 FIELDS = {
-    f"{block}.{name}": strategy_of(value)
+    f"{block}.{name}": KINDS[DEFAULT[block].get_type(name)]
     for block in ("data", "vae", "objective", "optimizer", "training", "evaluation")
-    for name, value in DEFAULT[block].items()
+    for name in DEFAULT[block]
     # Sizes that are legal and huge are refused by the machine, not by us.
     if f"{block}.{name}" not in ("data.download", "vae.latent_dim", "vae.hidden", "vae.channels")
 }
@@ -157,11 +160,13 @@ FIELDS = {
 @given(st.data())
 def test_random_overrides_never_show_a_traceback(data):
     """Any values in any fields: a run is built, or a ValueError of one line says why not."""
-    config = ml_collections.ConfigDict(DEFAULT.to_dict())
-    for field in data.draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=4)):
+    config = default.get_config()
+    typed = data.draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=4))
+    for field in typed:
         block, name = field.split(".")
         config[block][name] = data.draw(FIELDS[field], label=field)
     try:
+        config, _ = resolve(config, typed)
         build_run(config)
         build_evaluation(config)
     except (ValueError, OSError) as error:

@@ -10,10 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.evaluate import load_run
 from experiments.support import processes, run_folder
+from experiments.support.loading import load_run
 from tests.support.programs import ROOT, SMALL, train
-from vae_jax.training.sharding import plan_placement
 
 # 26 steps of 96 examples: both are divided by eight devices, or else by two.
 RUN = (
@@ -94,14 +93,8 @@ def test_two_processes_equal_one(alone, tmp_path):
     assert_same_run(tmp_path / "first", alone)
 
 
-def test_placement_uses_the_devices_that_divide():
-    """Devices of which one or the other number is a multiple; members come first."""
-    devices = jax.devices() * 8  # stand-ins: a plan of one needs no mesh
-    assert plan_placement(devices[:1], 8, 96).num_devices == 1
-    assert plan_placement(devices, 1, 97).num_devices == 1
-    assert plan_placement(devices, 1, 97).state is None
-
-
 def test_a_process_that_is_none_is_refused():
-    with pytest.raises(ValueError, match=r"0 \.\. distributed.num_processes - 1, got 2 of 2"):
+    with pytest.raises(
+        ValueError, match=r"process_index must lie in 0 \.\. num_processes - 1, got 2 of 2"
+    ):
         processes.connect("127.0.0.1:1", 2, 2)

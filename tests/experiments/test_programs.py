@@ -8,10 +8,11 @@ import struct
 import jax
 import numpy as np
 import pytest
-from test_readme import README
 
-from experiments import encode, evaluate, sample
+from experiments import encode, sample
 from experiments.support import cli, measurement, tensorboard
+from experiments.support.loading import load_member, load_run
+from tests.docs.test_readme import README
 from tests.support.programs import run_program
 
 NAMES = ["seed=0", "seed=1"]
@@ -28,14 +29,14 @@ def readme_lines(workdir):
     """The indented lines of the README on this subject, with `workdir` for the run."""
     section = README.split("## Use a trained model")[1].split("\n## ")[0]
     lines = re.findall(r"^    (.*)$", section, re.MULTILINE)
-    return [line.replace("runs/elbo", str(workdir)) for line in lines]
+    return [re.sub(r"runs/\w+", str(workdir), line) for line in lines]
 
 
 @pytest.fixture(scope="module")
 def used(workdir, readme_lines, tmp_path_factory):
     """The folder in which the README's commands wrote, about the run's own test set."""
     folder = tmp_path_factory.mktemp("used")
-    dataset = evaluate.load_run(workdir)[0].dataset
+    dataset = load_run(workdir)[0].dataset
     np.savez(folder / "x.npz", **dataset.test._asdict())
     commands = [line for line in readme_lines if line.startswith("python -m ")]
     assert len(commands) == 2
@@ -43,7 +44,6 @@ def used(workdir, readme_lines, tmp_path_factory):
         words = re.sub(r"(--(in|out)put=)", rf"\1{folder}/", command).split()
         done = run_program(*words[2:])
         assert done.returncode == 0 and not done.stderr, done.stderr
-        assert ("the model sees bits" in done.stdout) == ("encode" in command)
     return folder
 
 
@@ -61,7 +61,7 @@ def test_files_that_are_written(used):
         "mean": (64, 8, 8, 1),
         "x": (64, 8, 8, 1),
     }
-    assert set(np.unique(samples["x"])) == {0, 1}
+    assert set(np.unique(samples["x"] * 16)) == set(range(17))
     assert {path.name for path in used.iterdir()} == {
         *("x.npz", "z.npz", "samples.npz", "samples.png")
     }
@@ -69,7 +69,7 @@ def test_files_that_are_written(used):
 
 
 def test_python_of_the_readme_gives_the_same_codes(workdir, readme_lines, used):
-    run, how, _ = evaluate.load_run(workdir)
+    run, how, _ = load_run(workdir)
     names = {"jax": jax, "x": measurement.model_examples(run, how, "test").x}
     exec("\n".join(line for line in readme_lines if not line.startswith("python -m ")), names)
     z = np.load(used / "z.npz")
@@ -83,7 +83,7 @@ def test_python_of_the_readme_gives_the_same_codes(workdir, readme_lines, used):
 def test_encoding_the_test_set_gives_the_summarys_numbers(workdir, used):
     """The same bits and noise, whatever the batch and chunk, of either member."""
     summary = json.loads((workdir / "summary.json").read_text())
-    run, how, params = evaluate.load_member(workdir, 1)
+    run, how, params = load_member(workdir, 1)
     how = how._replace(batch_size=90, chunk_size=7)
     examples, other = run.dataset.test, run.dataset._replace(test=run.dataset.validation)
     in_python = encode.encode_examples(run._replace(dataset=other), how, params, examples)
@@ -95,7 +95,7 @@ def test_encoding_the_test_set_gives_the_summarys_numbers(workdir, used):
 
 def test_samples_are_those_of_their_seed(workdir, used):
     """The first samples do not depend on how many there are, nor on the batch."""
-    run, _, params = evaluate.load_member(workdir)
+    run, _, params = load_member(workdir)
     written = np.load(used / "samples.npz")
     again = sample.draw_samples(run, params, num=9, seed=0, batch_size=4)
     for name, values in again.items():
@@ -103,11 +103,11 @@ def test_samples_are_those_of_their_seed(workdir, used):
     many = sample.draw_samples(run, params, num=400, seed=1, batch_size=400)
     for name in written:
         assert (many[name][:9] != again[name]).any()
-    # Four standard errors of 4,000 draws of z and of 25,600 bits: z of the posterior, or bits that
-    # are rounded means, would be outside.
+    # Four standard errors of 4,000 draws of z and of 25,600 binomials of 16: z of the posterior, or
+    # x that are rounded means, would be outside.
     assert abs(many["z"].mean()) < 4 / np.sqrt(4000)
     assert abs(many["z"].std() - 1) < 4 / np.sqrt(2 * 4000)
-    variance = (many["mean"] * (1 - many["mean"])).mean()
+    variance = (many["mean"] * (1 - many["mean"]) / 16).mean()
     assert abs((many["x"] - many["mean"]).mean()) < 4 * np.sqrt(variance / many["x"].size)
     assert abs(((many["x"] - many["mean"]) ** 2).mean() - variance) < 0.01
 
@@ -126,8 +126,9 @@ INPUTS = {
     "too large": ({"x": np.full((2, 8, 8, 1), 1e300)}, {}, "128 values that are NaN or infinite"),
     "lengths": ({"x": ZEROS, "y": np.zeros(3)}, {}, "2 examples, but 'y' has shape (3,)"),
     "shape": ({"x": ZEROS[..., 0]}, {}, "shape (8, 8), but those of the run have shape (8, 8, 1)"),
-    "range": ({"x": ZEROS + 17}, {}, "17 .. 17, but the run was trained on values in 0 .. 16"),
-    "units": ({"x": ZEROS + 0.5}, {}, "0.5 .. 0.5, but the run was trained on values in 0 .. 16"),
+    "range": ({"x": ZEROS + 17}, {}, "17 .. 17, but the run was trained on integers 0 .. 16"),
+    "units": ({"x": ZEROS + 0.5}, {}, "0.5 .. 0.5, but the run was trained on integers 0 .. 16"),
+    "halves": ({"x": ZEROS + 3.5}, {}, "3.5 .. 3.5, but the run was trained on integers 0 .. 16"),
     "member": ({"x": ZEROS}, {"member": 2}, "whose members are 0 (seed=0), 1 (seed=1)"),
     "no run": ({"x": ZEROS}, {"workdir": "/"}, "holds no run"),
     "no folder": ({"x": ZEROS}, {"output": "FOLDER/bad.npz/z.npz"}, "bad.npz"),
@@ -273,7 +274,7 @@ def test_events_after_a_kill(workdir, tmp_path):
 
 
 def test_scalars_of_a_line():
-    line = {"step": 3, "split": "train", "elbo": -2.5, "rate": None}
+    line = {"step": 3, "split": "train", "elbo": -2.5, "kl": None}
     assert tensorboard.scalars(line, ["seed=0"]) == {"train/elbo": -2.5}
     line = {"step": 3, "split": "train", "elbo": {"members": [None, -1.0], "points": {}}}
     assert tensorboard.scalars(line, NAMES) == {"train/elbo/seed=1": -1.0}

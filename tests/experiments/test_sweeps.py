@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from experiments import train
-from experiments.evaluate import load_member, load_run
-from experiments.support import measurement, run_folder
-from experiments.support.assembly import build_run
+from experiments.support import measurement, progress, run_folder
+from experiments.support.loading import load_member, load_run
+from tests.support.programs import build, train_here, with_fields
 from vae_jax import training
 
 POINTS = ["beta=1, learning_rate=0.001", "beta=4, learning_rate=0.001"]
@@ -30,10 +30,7 @@ def small_config(**fields):
         "training__eval_every_epochs": 1,
         "evaluation__num_samples": 3,
     }
-    for field, value in (changes | fields).items():
-        *block, name = field.split("__")
-        (config[block[0]] if block else config)[name] = value
-    return config
+    return with_fields(config, **changes | fields)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +39,7 @@ def swept(tmp_path_factory):
     sweep = "objective.beta=1,4;optimizer.learning_rate=1e-3,1e30"
     config = small_config(sweep=sweep, num_seeds=2)
     workdir = tmp_path_factory.mktemp("sweep")
-    train.train_and_evaluate(config, workdir, extend=False)
+    train_here(config, workdir)
     return config, workdir
 
 
@@ -61,15 +58,15 @@ def test_every_member_is_named_and_averaged_over_seeds(swept):
         assert abs(elbo["points"][point]["mean"] - np.mean(two)) < 1e-9
         assert abs(elbo["points"][point]["standard_error"] - abs(two[0] - two[1]) / 2) < 1e-9
     assert [elbo["points"][point]["num_seeds"] for point in DIVERGED] == [0, 0]
-    rates = [summary["rate"]["points"][point]["mean"] for point in POINTS]
-    assert rates[0] > rates[1]  # a larger beta asks for a smaller rate
+    kls = [summary["kl"]["points"][point]["mean"] for point in POINTS]
+    assert kls[0] > kls[1]  # a larger beta asks for a smaller KL
 
 
 def test_a_member_of_a_sweep_is_the_run_alone(swept, tmp_path):
     """beta = 4 and seed 1, trained by itself, has the same bounds at every step."""
     _, workdir = swept
     alone = small_config(seed=1, objective__beta=4.0, optimizer__learning_rate=1e-3)
-    train.train_and_evaluate(alone, tmp_path, extend=False)
+    train_here(alone, tmp_path)
     ours, theirs = (run_folder.read_curves(f / "metrics.jsonl") for f in (workdir, tmp_path))
     member = json.loads((workdir / "summary.json").read_text())["members"].index(
         f"{POINTS[1]}, seed=1"
@@ -95,7 +92,7 @@ def test_a_resumed_sweep_writes_the_same(swept, tmp_path):
     shutil.copytree(workdir, folder)
     for step in (24, 36):
         shutil.rmtree(folder / "checkpoints" / str(step))
-    train.train_and_evaluate(config, folder, extend=False)
+    train_here(config, folder)
     assert (folder / "metrics.jsonl").read_bytes() == (workdir / "metrics.jsonl").read_bytes()
     states = [load_run(each)[2] for each in (folder, workdir)]
     jax.tree.map(np.testing.assert_array_equal, *[state._replace(key=()) for state in states])
@@ -106,7 +103,7 @@ def test_patience_ends_a_run_and_the_best_is_measured(tmp_path):
     its best one, and what is measured and used is the state of that one."""
     config = small_config(optimizer__learning_rate=0.05, training__patience=2)
     config.training.num_epochs = 200
-    train.train_and_evaluate(config, tmp_path, extend=False)
+    train_here(config, tmp_path)
     elbos = run_folder.read_curves(tmp_path / "metrics.jsonl")["validation"]["elbo"][:, 0]
     assert len(elbos) < 200 and np.argmax(elbos) == len(elbos) - 3
     run, how, state = load_run(tmp_path)
@@ -115,28 +112,34 @@ def test_patience_ends_a_run_and_the_best_is_measured(tmp_path):
     best = measurement.make_validation(run, how)(state)["elbo"][0]
     np.testing.assert_allclose(best, elbos.max(), rtol=1e-6)
     before = (tmp_path / "metrics.jsonl").read_bytes()
-    train.train_and_evaluate(config, tmp_path, extend=False)  # it is over: nothing is trained
+    train_here(config, tmp_path)  # it is over: nothing is trained
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
 
 def test_each_member_keeps_its_own_best(tmp_path):
     """Two members, of which the newest evaluation is the best of one only."""
-    run = build_run(small_config(num_seeds=2))
+    run = build(small_config(num_seeds=2))
     early = run.init()
     late = early._replace(step=early.step + 1, params=jax.tree.map(lambda p: p + 1, early.params))
-    best = train.keep_best(tmp_path, None, early, [np.array([-3.0, -3.0])])
-    best = train.keep_best(tmp_path, best, late, [np.array([-3.0, -3.0]), np.array([-4.0, -2.0])])
+    best = progress.keep_best(tmp_path, None, early, [np.array([-3.0, -3.0])])
+    best = progress.keep_best(
+        tmp_path, best, late, [np.array([-3.0, -3.0]), np.array([-4.0, -2.0])]
+    )
     for member, kept in enumerate((early, late)):
         pair = [training.select_member(state, member).params for state in (best, kept)]
         jax.tree.map(np.testing.assert_array_equal, *pair)
-    assert not train.is_exhausted([np.array([-3.0, -3.0]), np.array([-4.0, -2.0])], patience=1)
-    assert train.is_exhausted([np.array([-3.0, -3.0]), np.array([-4.0, np.nan])], patience=1)
+    assert not progress.is_exhausted([np.array([-3.0, -3.0]), np.array([-4.0, -2.0])], patience=1)
+    assert progress.is_exhausted([np.array([-3.0, -3.0]), np.array([-4.0, np.nan])], patience=1)
 
 
 def test_schedules_that_outlast_the_run_are_said(tmp_path, capsys):
-    config = small_config(objective__beta_warmup_steps=999, optimizer__boundaries=(36,))
-    run = build_run(config)
-    train.write_and_print_header(tmp_path, config, run, run.init())
+    config = small_config(
+        objective__beta_warmup_steps=999,
+        optimizer__schedule="piecewise",
+        optimizer__boundaries=(36,),
+    )
+    run = build(config)
+    train.write_and_print_header(run, run.init(), tmp_path)
     printed = " ".join(capsys.readouterr().out.split())
     assert "objective.beta_warmup_steps (999) outlasts the run of 36 steps" in printed
     assert "optimizer.boundaries (36) outlasts the run of 36 steps" in printed
@@ -145,19 +148,7 @@ def test_schedules_that_outlast_the_run_are_said(tmp_path, capsys):
 def test_a_trace_for_the_profiler_leaves_the_run_as_it_is(tmp_path):
     for name, steps in (("with", 2), ("without", 0)):
         config = small_config(training__profile_steps=steps, training__num_epochs=1)
-        train.train_and_evaluate(config, tmp_path / name, extend=False)
+        train_here(config, tmp_path / name)
     assert len(list((tmp_path / "with" / "profile").rglob("*.xplane.pb"))) == 1
     traced, plain = ((tmp_path / n / "metrics.jsonl").read_bytes() for n in ("with", "without"))
     assert traced == plain
-
-
-def test_configs_of_older_runs_are_read(swept, tmp_path):
-    """Fields that a run's config.json does not know have their defaults."""
-    _, workdir = swept
-    shutil.copy(workdir / "config.json", tmp_path)
-    content = json.loads((tmp_path / "config.json").read_text())
-    del content["config"]["distributed"], content["config"]["vae"]["precision"]
-    (tmp_path / "config.json").write_text(json.dumps(content))
-    config = run_folder.read_config(tmp_path)
-    assert config["vae"]["precision"] == "float32" and config["distributed"]["coordinator"] == ""
-    assert config["objective"]["beta"] == 2.0

@@ -7,10 +7,9 @@ import re
 
 import numpy as np
 import pytest
-import test_family
 
-from experiments.train import train_and_evaluate
-from tests.support.programs import ROOT, SMALL, TRAINED, run_program, train
+from tests.experiments import test_family
+from tests.support.programs import ROOT, SMALL, TRAINED, run_program, train, train_here
 
 CONFIGS = sorted(
     path.stem
@@ -29,7 +28,7 @@ def test_every_config_runs(tmp_path, config):
     fields.training.batch_size = 100
     fields.optimizer.warmup_steps = 5
     fields.evaluation.num_samples = 3
-    train_and_evaluate(fields, tmp_path, extend=False)
+    train_here(fields, tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert np.isfinite([summary["elbo"], summary["nll"]]).all()
     assert summary["test_examples"] == 359
@@ -49,8 +48,8 @@ def test_files_of_a_run(trained):
     assert lines[-1]["step"] == 36
     for line in lines:
         for i in range(2):
-            parts = [line[name]["members"][i] for name in ("elbo", "rate", "distortion")]
-            assert abs(parts[0] + parts[1] + parts[2]) < 1e-3
+            elbo, kl, fit = (line[name]["members"][i] for name in ("elbo", "kl", "reconstruction"))
+            assert abs(elbo - (fit - kl)) < 1e-3 and kl > 0 > fit
     train_line = next(line for line in lines if line["split"] == "train")
     two = train_line["elbo"]["members"]
     assert two[0] != two[1]
@@ -64,9 +63,11 @@ def test_files_of_a_run(trained):
 def test_screen_of_a_run(trained):
     """Header, plain progress lines (no terminal here) and the table of both seeds."""
     _, printed = trained
-    for word in ("device", "binarization dynamic", "parameters", "beta=2.0", "active"):
+    for word in ("device", "binarization none", "binomial", "parameters", "beta=2.0", "active"):
         assert word in printed
-    assert re.search(r"36/36  ELBO -\d+\.\d\d  rate .* examples/s", printed)
+    assert re.search(
+        r"36/36  ELBO -\d+\.\d\d  KL \d+\.\d\d  reconstruction -.* nats  .* examples/s", printed
+    )
     assert re.search(r"seed=1 +│ +-\d+\.\d\d", printed)
     assert re.search(r"mean, over seeds +│ +-\d+\.\d\d \+- \d", printed)
     assert "\x1b" not in printed

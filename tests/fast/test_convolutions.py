@@ -8,9 +8,9 @@ import pytest
 from vae_jax.fast import convolutions
 
 PAIRS = {
-    "down": (convolutions.downsample_by_product, convolutions._downsample),
-    "up": (convolutions.upsample_by_product, convolutions._upsample),
-    "same": (convolutions.same_by_product, convolutions._same),
+    "down": (convolutions.downsample_by_product, convolutions.plain_downsample),
+    "up": (convolutions.upsample_by_product, convolutions.plain_upsample),
+    "same": (convolutions.same_by_product, convolutions.plain_same),
 }
 
 

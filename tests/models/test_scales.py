@@ -5,17 +5,17 @@ Oracles: closed forms, scipy, and a linear-Gaussian model whose errors are known
 
 import jax
 import jax.numpy as jnp
-from linear_gaussian import make_model as make_linear_model
 import numpy as np
 import optax
 import pytest
 from scipy import stats
 
+from tests.support.linear_gaussian import make_model as make_linear_model
 from tests.support.rows import KEY, examples_of, first_decoding, make_likelihood, random_params
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Gaussian, standard_normal
-from vae_jax.models import VAE, make_vae
-from vae_jax.models.likelihoods import LIKELIHOODS, LikelihoodOptions
+from vae_jax.lookup import options_of
+from vae_jax.models import LIKELIHOODS, VAE, make_vae
 from vae_jax.objectives import make_objective
 from vae_jax.training.optimizers import set_optimal_scales
 
@@ -41,7 +41,7 @@ def test_learned_scale_stays_above_its_floor(likelihood, floor):
 @pytest.mark.parametrize("scale", [0.05, 1.0, 30.0])
 def test_first_scale_is_the_given_one(likelihood, scale):
     """Mutant: the floor added to it."""
-    p = first_decoding(likelihood, examples_of(likelihood).x, scale=scale)
+    p = first_decoding(likelihood, examples_of(likelihood).x, likelihood_scale=scale)
     np.testing.assert_allclose(scale_of(p), scale, 1e-4)
 
 
@@ -54,7 +54,7 @@ SPREAD = 0.3
 
 def fixed_vae(likelihood):
     """Return the linear model with q(z|x) = N(E[z|x], SPREAD^2), whose one parameter is `own`."""
-    row = LIKELIHOODS[likelihood]
+    made = LIKELIHOODS[likelihood].make(2)
     gain = MODEL.posterior(MODEL.bias)[1] @ MODEL.weights.T / MODEL.noise_scale**2
     gain, weights, bias = map(jnp.float32, (gain, MODEL.weights, MODEL.bias))
 
@@ -62,10 +62,10 @@ def fixed_vae(likelihood):
         return Gaussian(gain @ (x - bias), jnp.full(2, np.log(SPREAD)))
 
     def decode(params, z, y=None):
-        return row.make(weights @ z + bias, params, LikelihoodOptions())
+        return made.make(weights @ z + bias, params)
 
     def init(key, examples):
-        return row.own(LikelihoodOptions())
+        return made.own()
 
     return VAE(init, encode, decode, lambda params, y=None: standard_normal(2))
 
@@ -144,9 +144,10 @@ def test_learned_scale_is_best_at_the_root_mean_squared_error():
     """The loss's slope changes its sign there, at one key. Mutant: softplus without the floor."""
     function, best = loss_of("gaussian_learned_scale", 100), np.sqrt(track(400))
     xs = jnp.float32(XS)
+    floor = options_of(LIKELIHOODS["gaussian_learned_scale"])["likelihood_floor"]
 
     def slope(sigma):
-        unbounded = np.log(np.expm1(sigma - LikelihoodOptions().floor))
+        unbounded = np.log(np.expm1(sigma - floor))
         return float(function({"scale": jnp.float32(unbounded)}, KEY, xs)[1]["scale"])
 
     assert slope(0.99 * best) < -1e-3 < slope(best) < 1e-3 < slope(1.01 * best)

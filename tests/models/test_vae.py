@@ -8,17 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.support.rows import small_options
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Bernoulli, Gaussian
 from vae_jax.models import make_vae
-from vae_jax.models.posteriors import LOG_SCALE_BOUND, gaussian_posterior
+from vae_jax.models.posteriors import LOG_SCALE_BOUND, read_gaussian
 from vae_jax.networks import ACTIVATIONS, NETWORKS
 
 SHAPE = (8, 8, 1)
-SMALL = {"latent_dim": 3, "hidden": (7, 6), "channels": (2, 4)}
+SIZES = {"hidden": (7, 6), "channels": (2, 4)}
 rows = pytest.mark.parametrize(
     ("network", "likelihood"), list(itertools.product(NETWORKS, ["bernoulli", "gaussian"]))
 )
+
+
+def make_small_vae(network="mlp", **options):
+    return make_vae(SHAPE, latent_dim=3, **small_options(network, **SIZES), **options)
 
 
 def examples(seed=0, count=20, shape=SHAPE):
@@ -27,7 +32,7 @@ def examples(seed=0, count=20, shape=SHAPE):
 
 @rows
 def test_every_row_maps_shapes_as_told(network, likelihood):
-    vae = make_vae(SHAPE, network=network, likelihood=likelihood, **SMALL)
+    vae = make_small_vae(network, likelihood=likelihood)
     params = vae.init(jax.random.key(0), examples())
     q = vae.encode(params, examples().x[0])
     assert isinstance(q, Gaussian) and q.mean.shape == q.log_scale.shape == (3,)
@@ -39,7 +44,7 @@ def test_every_row_maps_shapes_as_told(network, likelihood):
 
 @rows
 def test_jit_and_vmap_change_nothing(network, likelihood):
-    vae = make_vae(SHAPE, network=network, likelihood=likelihood, **SMALL)
+    vae = make_small_vae(network, likelihood=likelihood)
     data = examples(count=3)
     params = vae.init(jax.random.key(0), data)
 
@@ -82,9 +87,9 @@ def test_decoder_starts_at_the_data_mean():
 
 def test_posterior_scales_are_bounded_once():
     """Any encoder output gives a finite sample, density and KL that use the same sigma."""
-    q = gaussian_posterior(jnp.array([0.0, 1.0, -1e6, 1e6]))
+    q = read_gaussian(jnp.array([0.0, 1.0, -1e6, 1e6]))
     np.testing.assert_allclose(q.log_scale, [-LOG_SCALE_BOUND, LOG_SCALE_BOUND])
-    slope = jax.grad(lambda raw: gaussian_posterior(jnp.array([0.0, raw])).log_scale[0])(0.0)
+    slope = jax.grad(lambda raw: read_gaussian(jnp.array([0.0, raw])).log_scale[0])(0.0)
     assert slope == 1.0
 
 
@@ -114,7 +119,7 @@ def test_precision_is_that_of_layers_and_of_densities(precision, layers, kept):
     The densities are those of float32 to the layers' rounding: 2^-8 of logits of order one.
     """
     with jax.enable_x64(precision == "float64"):
-        vae = make_vae(SHAPE, precision=precision, **SMALL)
+        vae = make_small_vae(precision=precision)
         data = examples()
         params = vae.init(jax.random.key(0), data)
 
@@ -125,7 +130,7 @@ def test_precision_is_that_of_layers_and_of_densities(precision, layers, kept):
         value, gradient = jax.value_and_grad(log_likelihood)(params, data.x[0])
         types = {leaf.dtype for leaf in jax.tree.leaves((value, gradient, params))}
         assert types == {jnp.dtype(kept)}
-        plain = make_vae(SHAPE, **SMALL)
+        plain = make_small_vae()
         exact = plain.decode(params, plain.encode(params, data.x[0]).mean).log_prob(data.x[0])
         assert abs(value - exact) < {"bfloat16": 0.3}.get(precision, 1e-4)
 
@@ -156,8 +161,8 @@ def test_every_activation_is_used(activation):
         ({"precision": "float16"}, "did you mean 'bfloat16'"),
         ({"latent_dim": 0}, "latent_dim must be >= 1, got 0"),
         ({"hidden": (10, -1)}, "must be >= 1"),
-        ({"likelihood_scale": 0.0}, "must be > 0 and finite, got 0.0"),
-        ({"likelihood_scale": float("nan")}, "got nan"),
+        ({"likelihood": "gaussian", "likelihood_scale": 0.0}, "must be > 0 and finite, got 0.0"),
+        ({"likelihood": "gaussian", "likelihood_scale": float("nan")}, "got nan"),
         ({"network": "conv", "channels": (2, 2, 2, 2)}, "sides divide by 16"),
         ({"network": "conv", "channels": ()}, "at least one entry"),
     ],

@@ -258,19 +258,21 @@ def test_jit_changes_nothing_and_vmap_is_a_loop(name):
     ids=lambda changes: next(iter(changes)),
 )
 def test_sizes_below_the_least_are_refused(make, changes):
-    with pytest.raises(ValueError, match=f"{next(iter(changes))} must be >= .* got") as error:
+    with pytest.raises(
+        ValueError, match=f"{next(iter(changes))} of a flow must be >= .* got"
+    ) as error:
         make(**{"num_dimensions": 3, "hidden": (8,), "num_layers": 2, **changes})
     assert "\n" not in str(error.value)
 
 
 def test_one_dimension_cannot_be_coupled():
-    with pytest.raises(ValueError, match="num_dimensions must be >= 2, got 1"):
+    with pytest.raises(ValueError, match="num_dimensions of a flow must be >= 2, got 1"):
         make_coupling(1, (8,), 2)
 
 
 @every_maker
 def test_unknown_activation_and_other_contexts_are_refused(make):
-    with pytest.raises(ValueError, match=r"flow.activation='than' is unknown .*tanh"):
+    with pytest.raises(ValueError, match=r"^activation='than' is unknown .*tanh"):
         make(3, (8,), 2, activation="than")
     network = make(3, (8,), 2, context_dim=2)
     for context in (None, CONTEXT, CONTEXT[None, :2]):

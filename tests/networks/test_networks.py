@@ -8,32 +8,31 @@ import numpy as np
 import pytest
 from scipy import special
 
-from tests.support.rows import KEY, random_params
+from tests.support.rows import KEY, random_params, small_options
 from vae_jax.datasets import Examples
+from vae_jax.lookup import take_options
 from vae_jax.models import make_vae
 from vae_jax.networks import (
-    ACTIVATIONS,
     INITIALIZERS,
     NETWORKS,
     ConvDecoder,
     ConvEncoder,
-    ConvolutionalBlock,
     Dense,
     DenseEncoder,
     Layers,
 )
+from vae_jax.networks.convolutional import ConvolutionalBlock
 
 SHAPE = (8, 8, 3)
-SMALL = {"latent_dim": 3, "hidden": (7, 6), "channels": (2, 4)}
+SIZES = {"hidden": (7, 6), "channels": (2, 4)}
 
 networks = pytest.mark.parametrize("network", NETWORKS)
 
 
-def modules(network, activation="tanh"):
+def modules(network):
     """Return the encoder and the decoder of a row."""
-    pair = NETWORKS[network]
-    layers = Layers((7, 6), ACTIVATIONS[activation], channels=(2, 4), **pair.options)
-    return pair.encoder(layers, 5), pair.decoder(layers, SHAPE)
+    pair = NETWORKS[network](**take_options(NETWORKS[network], SIZES))
+    return pair.encoder(5), pair.decoder(SHAPE)
 
 
 def random_variables(module, *inputs, seed=0):
@@ -67,7 +66,8 @@ def test_context_changes_the_outputs(network):
 @networks
 def test_condition_reaches_every_part(network):
     """Of a model by its label. Mutant: featurize handed to the encoder alone."""
-    vae = make_vae(SHAPE, network=network, condition=2, prior="conditional_gaussian", **SMALL)
+    rows = small_options(network, prior="conditional_gaussian", **SIZES)
+    vae = make_vae(SHAPE, condition=2, latent_dim=3, **rows)
     params = random_params(vae, Examples(jnp.ones((2, *SHAPE)), jnp.arange(2)))
     x, z = jnp.ones(SHAPE), jnp.ones(3)
     for call in (vae.encode, vae.decode):

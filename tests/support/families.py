@@ -9,6 +9,7 @@ from scipy import stats
 from vae_jax.distributions import (
     Bernoulli,
     Beta,
+    Binomial,
     Categorical,
     ContinuousBernoulli,
     Dirichlet,
@@ -16,6 +17,7 @@ from vae_jax.distributions import (
     FullGaussian,
     Gamma,
     Gaussian,
+    Levels,
     Poisson,
 )
 from vae_jax.fast import threefry
@@ -42,6 +44,8 @@ EXAMPLES = {
         DiscretizedLogistic(jnp.array([0.2, 0.7, 1.1]), jnp.array([-2.0, -1.0, -3.0]), 6),
         DiscretizedLogistic(jnp.array([0.5, 0.4, 0.0]), jnp.array([-1.0, 0.0, -2.0]), 6),
     ),
+    Binomial: (Binomial(LOGITS, 5), Binomial(0.5 * LOGITS - 0.3, 5)),
+    Levels: (Levels(CLASS_LOGITS), Levels(0.3 * CLASS_LOGITS[::-1] - 0.1)),
     Gamma: (
         Gamma(CONCENTRATION, jnp.array([1.0, 0.3, 4.0])),
         Gamma(CONCENTRATION[::-1], jnp.array([2.0, 0.9, 1.0])),

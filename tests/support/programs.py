@@ -1,4 +1,4 @@
-"""Running the programs as a user does."""
+"""Running the programs as a user does, and training within the tests' own process."""
 
 from pathlib import Path
 import subprocess
@@ -35,3 +35,35 @@ TRAINED = (
     "--config.training.log_every_steps=10",
     "--config.evaluation.num_samples=100",
 )
+
+
+# The programs are imported by what calls these: pytest's own start should not wait for jax.
+
+
+def resolved(config):
+    """Return what a config resolves to, whose every field counts as set by its file."""
+    from experiments.support.options import resolve
+
+    return resolve(config)[0]
+
+
+def build(config):
+    """Build the run of a config."""
+    from experiments.support.assembly import build_run
+
+    return build_run(resolved(config))
+
+
+def train_here(config, workdir, extend=False):
+    """Train, measure and draw what a config says, in this process."""
+    from experiments.train import train_and_evaluate
+
+    train_and_evaluate(resolved(config), workdir, extend)
+
+
+def with_fields(config, **fields):
+    """Return the config with fields of the form block__name=value changed."""
+    for field, value in fields.items():
+        *block, name = field.split("__")
+        (config[block[0]] if block else config)[name] = value
+    return config

@@ -7,16 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.datasets import Examples
-from vae_jax.models import Field, make_vae
-from vae_jax.models.likelihoods import LIKELIHOODS, LikelihoodOptions
-from vae_jax.models.posteriors import POSTERIORS
-from vae_jax.models.priors import PRIORS
+from vae_jax.lookup import options_of
+from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS, TABLES, make_vae
+from vae_jax.models.vae import Field
 
 KEY = jax.random.key(0)
 NUM_EXAMPLES, NUM_VALUES, NUM_LEVELS, NUM_CLASSES = 8, 6, 5, 3
+LATENT_DIM = 2
+# Options of rows; each goes to the rows that take it.
 SMALL = {
-    "latent_dim": 2,
     "hidden": (8,),
+    "channels": (2, 4),
     "num_classes": 3,
     "flow_hidden": (8,),
     "upper_dim": 1,
@@ -78,13 +79,24 @@ def examples_of(likelihood, count=NUM_EXAMPLES):
     return Examples(jnp.asarray(xs), jnp.arange(count) % NUM_CLASSES)
 
 
+def small_options(network="mlp", posterior="gaussian", prior="standard_normal", **sizes):
+    """Return those of the sizes (and of SMALL) that these rows take, as options of `make_vae`."""
+    names = {"network": network, "posterior": posterior, "prior": prior}
+    rows = [TABLES[argument][name] for argument, name in names.items()]
+    taken = {
+        name: value
+        for name, value in (SMALL | sizes).items()
+        if any(name in options_of(row) for row in rows)
+    }
+    return names | taken
+
+
 def make_model(posterior, prior, likelihood="gaussian", seed=0, spread=0.3, **options):
     """Return (vae, params, examples): a small VAE whose parameters are all random."""
     data = examples_of(likelihood)
-    settings = SMALL | {"num_levels": NUM_LEVELS, "condition": NUM_CLASSES} | options
-    vae = make_vae(
-        data.x.shape[1:], posterior=posterior, prior=prior, likelihood=likelihood, **settings
-    )
+    settings = {"latent_dim": LATENT_DIM, "num_levels": NUM_LEVELS, "condition": NUM_CLASSES}
+    settings |= small_options(posterior=posterior, prior=prior) | options
+    vae = make_vae(data.x.shape[1:], likelihood=likelihood, **settings)
     return vae, random_params(vae, data, seed, spread), data
 
 
@@ -116,6 +128,5 @@ def make_likelihood(likelihood, **options):
 
 def first_decoding(likelihood, xs, **options):
     """Return p(x|z) where the network's outputs are zero."""
-    row, options = LIKELIHOODS[likelihood], LikelihoodOptions(num_levels=NUM_LEVELS, **options)
-    field = Field(xs.shape[1:], row, options)
+    field = Field(xs.shape[1:], LIKELIHOODS[likelihood].make(NUM_LEVELS, **options))
     return field.decode(field.init(xs), jnp.zeros(field.output_shape))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
+from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized, check_event, default_kind
 from vae_jax.distributions.concrete import BinaryConcrete, Concrete, Temperature
 from vae_jax.distributions.special import exp_gap, stirling_error
 from vae_jax.fast.bits import log_prob_of_bits
@@ -44,7 +44,12 @@ class Bernoulli(Factorized):
         return value * self.logits - jax.nn.softplus(self.logits)
 
     def log_prob(self, value: Float[Array, "*event"]) -> Float[Array, ""]:
-        """Return the sum of `log_prob_per_dimension`, in nats."""
+        """Return the sum of `log_prob_per_dimension`, in nats.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.logits)
         value, logits = jnp.broadcast_arrays(value, self.logits)
         return log_prob_of_bits(jnp.ravel(value).astype(logits.dtype), jnp.ravel(logits))
 
@@ -112,10 +117,7 @@ class Poisson(Factorized):
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, "*event"]:
         """Draw counts, as floats (no gradient flows through them); rates stay under 2^31."""
-        # jax draws Poisson counts only from keys of its default generator.
-        words = jax.random.bits(key, (2,), "uint32")
-        own_key = jax.random.wrap_key_data(words, impl="threefry2x32")
-        return jax.random.poisson(own_key, self.mean).astype(self.mean.dtype)
+        return jax.random.poisson(default_kind(key), self.mean).astype(self.mean.dtype)
 
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
         """Return x log_rate - exp(log_rate) - log(x!) of each count x, in nats."""

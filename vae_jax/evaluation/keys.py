@@ -25,6 +25,8 @@ class EvaluationKeys(NamedTuple):
     """For the means of posteriors that have no mean in closed form."""
     pictures: Any
     """For pictures; split into one key for each."""
+    codes: Any
+    """For samples that stand for an example whose posterior has no mean; folded with its index."""
 
 
 def evaluation_keys(key: Key[Array, ""]) -> EvaluationKeys:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from jaxtyping import Bool
 import numpy as np
 
 from vae_jax.evaluation.estimates import bits_per_dim, estimate
@@ -44,7 +45,7 @@ def summarize(measured: Sequence[Measured], bits_dimensions: int = 0) -> dict[st
 
 
 def leave_out(
-    failed: Sequence[bool], numbers: Mapping[str, Sequence[float]]
+    failed: Bool[np.ndarray, "members"], numbers: Mapping[str, Sequence[float]]
 ) -> dict[str, list[float]]:
     """Return numbers, one per member, with NaN for those members that failed."""
     return {name: list(np.where(failed, np.nan, values)) for name, values in numbers.items()}

@@ -1,22 +1,22 @@
 """Sums over the dimensions of an event, and means over many examples."""
 
 from collections.abc import Callable
-from typing import Any
 
 from jax import Array
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Float, Num
 
 
 def plain_sum_elementwise(
-    function: Callable[..., Float[Array, "*event"]], *arrays: Any
+    function: Callable[..., Float[Array, "*event"]], *arrays: ArrayLike
 ) -> Float[Array, ""]:
     """Return the sum of an elementwise function of arrays or numbers, broadcast to one shape."""
     return jnp.sum(function(*jnp.broadcast_arrays(*arrays)))
 
 
 def sum_elementwise(
-    function: Callable[..., Float[Array, "*event"]], *arrays: Any
+    function: Callable[..., Float[Array, "*event"]], *arrays: ArrayLike
 ) -> Float[Array, ""]:
     """Return what `plain_sum_elementwise` returns, from flattened arrays.
 

@@ -108,14 +108,16 @@ class Parts(NamedTuple):
             _check_one(x if self.is_plain else x[name], field.shape, f"x {name}".rstrip())
 
     def check_z(self, z: Any) -> None:
-        """Refuse what is not one z.
+        """Refuse what is not one z, or its lower layer.
 
         Raises:
           ValueError: another number of layers, or an array of another shape.
         """
         expected = self.posterior.latent
-        if isinstance(expected, tuple) and (not isinstance(z, tuple) or len(z) != len(expected)):
-            raise ValueError(f"z must be a tuple of {len(expected)} layers, got {type(z).__name__}")
+        if isinstance(expected, tuple) and not isinstance(z, tuple):
+            expected = expected[0]  # p(x|z) is given the lower layer, which is enough
+        elif isinstance(expected, tuple) and len(z) != len(expected):
+            raise ValueError(f"z must have {len(expected)} layers, got {len(z)}")
         for each, like in zip(jax.tree.leaves(z), jax.tree.leaves(expected), strict=True):
             _check_one(each, like.shape, "z")
 

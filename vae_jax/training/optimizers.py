@@ -123,33 +123,39 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
-def constant(num_steps: int) -> optax.Schedule:
+def constant(num_steps: int, warmup_steps: int) -> optax.Schedule:
     """The peak learning rate throughout."""
     return optax.constant_schedule(1.0)
 
 
-def cosine(num_steps: int, *, end_factor: float = 1e-3) -> optax.Schedule:
+def cosine(num_steps: int, warmup_steps: int, *, end_factor: float = 1e-3) -> optax.Schedule:
     """Half a cosine, from the peak learning rate to its last value.
 
     Args:
       end_factor: last value, as a fraction of the peak.
     """
-    return optax.cosine_decay_schedule(1.0, num_steps, alpha=end_factor)
+    return optax.cosine_decay_schedule(1.0, num_steps - warmup_steps, alpha=end_factor)
 
 
 def piecewise(
-    num_steps: int, *, boundaries: tuple[int, ...] = (), decay_factor: float = 0.1
+    num_steps: int,
+    warmup_steps: int,
+    *,
+    boundaries: tuple[int, ...] = (),
+    decay_factor: float = 0.1,
 ) -> optax.Schedule:
     """Constant pieces.
 
     Args:
-      boundaries: steps at which the learning rate falls, counted from the end of the warm-up.
+      boundaries: steps of the run at which the learning rate falls.
       decay_factor: by which it is multiplied there.
     """
-    falls = {int(step): decay_factor for step in boundaries}
+    falls = {int(step) - warmup_steps: decay_factor for step in boundaries}
     return optax.piecewise_constant_schedule(1.0, falls)
 
 
+# A row is a function of the length of the run and of its warm-up, in steps; what it returns begins
+# at the end of the warm-up.
 SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
     "constant": constant,
     "cosine": cosine,
@@ -178,7 +184,7 @@ def make_schedule(
         )
     row = look_up(SCHEDULES, schedule, "schedule")
     check_options(options, [("schedule", schedule)], {"schedule": SCHEDULES})
-    after = row(num_steps - warmup_steps, **options)
+    after = row(num_steps, warmup_steps, **options)
     if not warmup_steps:
         return after
     warmup = optax.linear_schedule(0.0, 1.0, warmup_steps)

@@ -1,0 +1,36 @@
+"""What data say of themselves."""
+
+import numpy as np
+
+from vae_jax import datasets
+from vae_jax.datasets import Examples
+
+
+def test_fingerprint_tells_data_apart():
+    one, other = datasets.load_digits(), datasets.load_digits(seed=1)
+    assert datasets.fingerprint(one) == datasets.fingerprint(datasets.load_digits())
+    assert datasets.fingerprint(one) != datasets.fingerprint(other)
+    relabelled = one._replace(test=Examples(one.test.x, one.test.y[::-1]))
+    assert datasets.fingerprint(one) != datasets.fingerprint(relabelled)
+
+
+COUNTS = np.random.default_rng(0).poisson(3.0, (60, 4))
+
+
+HALF = COUNTS + 0.5
+
+
+def test_quadrants_are_those_of_sohn():
+    """One given: the lower left; two: the left half; three: all but the lower right."""
+    for count, given in ((1, [[0, 0], [1, 0]]), (2, [[1, 0], [1, 0]]), (3, [[1, 1], [1, 0]])):
+        np.testing.assert_array_equal(
+            datasets.quadrants((4, 6, 1), count)[..., 0], np.kron(given, np.ones((2, 3)))
+        )
+
+
+def test_poisson_of_counts_and_levels_of_classes():
+    """What values are decides which likelihoods there are."""
+    data = datasets.from_arrays(COUNTS)
+    assert data.values.kinds == ("real", "counts")
+    assert datasets.from_arrays(COUNTS, maximum=20.0).values.kinds == ("real", "unit", "levels")
+    assert datasets.from_arrays(HALF).values.kinds == ("real",)

@@ -1,0 +1,123 @@
+"""The rows of DATASETS: what they say of themselves, and what they refuse."""
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+import sklearn.datasets
+
+from tests.datasets.files import write_npz
+from vae_jax import datasets, models
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """A file of 50 examples with labels."""
+    x = np.random.default_rng(0).integers(0, 256, (50, 3, 2)).astype(np.uint8)
+    return write_npz(tmp_path / "own.npz", x=x, y=np.arange(50))
+
+
+def test_every_row_is_sound(tfds_dir, npz):
+    """One conformance test over the table: disjoint splits, true statements about the values."""
+    options = {
+        "digits": {},
+        "digit_halves": {},
+        "mnist": {"data_dir": tfds_dir},
+        "binarized_mnist": {"data_dir": tfds_dir},
+        "npz": {"path": npz},
+    }
+    assert options.keys() == datasets.DATASETS.keys()
+    for name, given in options.items():
+        data = datasets.load_dataset(name, **given)
+        seen = datasets.to_model_examples(data, jax.random.key(0), data.test)
+        for field, values in data.fields.items():
+            for part in (data.train, data.validation, data.test):
+                x = part.x if data.is_plain else part.x[field]
+                assert x.shape[1:] == values.shape and len(x) == datasets.num_examples(part)
+                assert part.y is None or len(part.y) == len(x)
+                scaled = np.asarray(x[:500], np.float64) / values.maximum
+                low, high = values.value_range
+                assert low <= scaled.min() and scaled.max() <= high
+            assert values.binarization in datasets.BINARIZATIONS
+            drawn = seen.x if data.is_plain else seen.x[field]
+            bits = set(np.unique(drawn[:20])) <= {0.0, 1.0}
+            assert bits == (values.kinds == ("bits",))
+            # A likelihood of its own is a density of the values.
+            if values.likelihood:
+                assert models.LIKELIHOODS[values.likelihood].values in values.kinds
+
+
+def test_mnist_is_the_set_of_burda(tfds_dir):
+    data = datasets.load_mnist(data_dir=tfds_dir)
+    assert [len(part.x) for part in (data.train, data.validation, data.test)] == [59600, 400, 10000]
+    assert data.shape == (28, 28, 1)
+    assert data.train.x.dtype == np.uint8
+    # Facts of the original files: the mean grey value, and the number of test images of each digit.
+    whole = np.concatenate([data.train.x, data.validation.x])
+    assert abs(whole.mean() / 255 - 0.1307) < 1e-4
+    counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    np.testing.assert_array_equal(np.bincount(data.test.y), counts)
+
+
+def test_binarized_mnist_is_static(tfds_dir):
+    data = datasets.load_binarized_mnist(data_dir=tfds_dir)
+    sizes = [len(part.x) for part in (data.train, data.validation, data.test)]
+    assert sizes == [50000, 10000, 10000]
+    assert data.binarization == "static"
+    assert data.train.y is None
+
+
+def test_digits_are_scikit_learns():
+    data = datasets.load_digits()
+    images, _ = sklearn.datasets.load_digits(return_X_y=True)
+    parts = [part.x.reshape(-1, 64) for part in (data.train, data.validation, data.test)]
+    assert [len(part) for part in parts] == [1258, 180, 359]
+    rows = lambda array: sorted(map(bytes, array.astype(np.uint8)))  # noqa: E731
+    assert rows(np.concatenate(parts)) == rows(images)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mnits", {}, "did you mean 'mnist'"),
+        (
+            "digits",
+            {"path": "x.npz"},
+            "path='x.npz' is an option of name=npz only; chosen: name='di",
+        ),
+        ("digits", {"binarization": "dynamical"}, "did you mean 'dynamic'"),
+        ("npz", {}, "needs path=FILE.npz"),
+        ("mnist", {"data_dir": "/nowhere"}, "not prepared in '/nowhere'.*download=true"),
+    ],
+)
+def test_bad_choices_are_refused(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        datasets.load_dataset(name, **options)
+
+
+@pytest.mark.parametrize("name", ["digits", "digit_halves"])
+def test_digits_are_counts_of_sixteen_dots(name):
+    """17 levels and a binomial likelihood by default; drawn bits are for Bernoulli's, and static
+    ones are no levels any more. Mutants: 16 levels, dynamic bits by default."""
+    counts = datasets.load_dataset(name)
+    for values in counts.fields.values():
+        assert values.binarization == "none" and values.likelihood == "binomial"
+        assert values.num_levels == 17 and values.maximum == 16.0
+    own = models.choose_likelihood(counts)
+    assert set([own] if counts.is_plain else own.values()) == {"binomial"}
+    for binarization in ("dynamic", "static"):
+        bits = datasets.load_dataset(name, binarization=binarization)
+        assert all(each.likelihood == "bernoulli" for each in bits.fields.values())
+        with pytest.raises(ValueError, match=r"likelihood='binomial' .*needs"):
+            models.choose_likelihood(bits, "binomial")
+
+
+def test_a_model_for_the_digits_is_binomial_of_sixteen():
+    """Oracle: scipy's log-probability of the counts, of a model whose parameters are as drawn."""
+    data = datasets.load_digits()
+    vae = models.make_vae_for(data, latent_dim=2, hidden=(4,))
+    seen = datasets.to_model_examples(data, jax.random.key(0), data.test)
+    params = vae.init(jax.random.key(1), datasets.expected_examples(data, data.train))
+    p = vae.decode(params, np.zeros(2, np.float32))
+    expected = stats.binom(16, np.float64(p.mean)).logpmf(data.test.x[0]).sum()
+    np.testing.assert_allclose(p.log_prob(seen.x[0]), expected, rtol=1e-4)

@@ -1,0 +1,118 @@
+"""The contract of every distribution: samples, moments, jit, vmap and sums over the event."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.support.families import (
+    EXAMPLES,
+    KEY,
+    MEAN,
+    every_type,
+    every_type_but,
+    project_key,
+    samples_of,
+)
+from tests.support.linear_gaussian import assert_mean_is
+from vae_jax import distributions
+from vae_jax.distributions import DiscretizedLogistic, Distribution, FullGaussian
+
+# Those that are made of other distributions, and the relaxations: they have tests of their own.
+ELSEWHERE = {"BinaryConcrete", "Chain", "Concrete", "Flow", "Mixture", "Observed", "Product"}
+
+
+def test_every_distribution_has_examples():
+    """Mutant: a distribution of the package that no test below runs."""
+    types = {name: getattr(distributions, name) for name in distributions.__all__}
+    names = {
+        name
+        for name, each in types.items()
+        if isinstance(each, type) and issubclass(each, Distribution)
+    } - {"Distribution", "Factorized"}
+    assert names == {family.__name__ for family in EXAMPLES} | ELSEWHERE
+
+
+# The mean of a discretized logistic is a location: test_quantized enumerates its levels.
+@every_type_but(DiscretizedLogistic)
+def test_moments_are_those_of_the_samples(family):
+    """Estimators: means of z and of (z - mean)^2 over N = 20,000 draws; four standard errors.
+
+    The keys are of the programs' kind. Mutants: noise scaled by sigma^2, logits taken for
+    probabilities, a rate for a scale.
+    """
+    q = EXAMPLES[family][0]
+    samples = samples_of(q, key=project_key())
+    assert_mean_is(samples, q.mean)
+    assert_mean_is((samples - q.mean) ** 2, q.variance)
+
+
+@every_type
+def test_sample_and_log_prob_is_the_two_calls(family):
+    """Mutant: the log-density of another draw."""
+    q = EXAMPLES[family][0]
+    value, log_prob = q.sample_and_log_prob(KEY)
+    np.testing.assert_array_equal(value, q.sample(KEY))
+    np.testing.assert_array_equal(log_prob, q.log_prob(value))
+
+
+def test_base_class_asks_for_both_methods():
+    for call in (lambda d: d.sample(KEY), lambda d: d.log_prob(MEAN)):
+        with pytest.raises(NotImplementedError):
+            call(Distribution())
+
+
+# Transformations.
+
+
+def methods(family):
+    """Return the methods of a distribution of this type, as functions of it."""
+    value = EXAMPLES[family][1].sample(KEY)
+    return {
+        "sample": lambda q: q.sample(KEY),
+        "log_prob": lambda q: q.log_prob(value),
+        "sample_and_log_prob": lambda q: q.sample_and_log_prob(KEY),
+    }
+
+
+def own_functions(family):
+    """Return what only some distributions have, as functions of them."""
+    value = EXAMPLES[family][1].sample(KEY)
+    functions = {"mean": lambda q: q.mean}
+    if hasattr(family, "variance"):
+        functions["variance"] = lambda q: q.variance
+    if hasattr(family, "log_prob_per_dimension"):
+        functions["log_prob_per_dimension"] = lambda q: q.log_prob_per_dimension(value)
+    if hasattr(family, "relaxed"):
+        functions["relaxed sample"] = lambda q: q.relaxed(0.5).sample(KEY)
+        functions["relaxed log_prob"] = lambda q: q.relaxed(0.5).log_prob(value - 1.5)
+    return functions
+
+
+def all_of(family):
+    """Return one function of a distribution of this type that gives every function's value."""
+    functions = methods(family) | own_functions(family)
+    return lambda q: {name: function(q) for name, function in functions.items()}
+
+
+def assert_all_close(a, b):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, atol=1e-6), a, b)
+
+
+@every_type
+def test_jit_and_vmap_change_nothing(family):
+    """Oracle: a loop over the members without jit. Mutant: a sum over the batch's axis too."""
+    members, function = EXAMPLES[family], all_of(family)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+    looped = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(function, members))
+    assert_all_close(jax.jit(jax.vmap(function))(stacked), looped)
+
+
+@every_type_but(FullGaussian)
+def test_log_prob_is_the_sum_of_one_number_a_variable(family):
+    """Mutant: a mean over the variables, or a sum over the classes' axis too."""
+    q = EXAMPLES[family][0]
+    value = q.sample(KEY)
+    per_dimension = q.log_prob_per_dimension(value)
+    assert per_dimension.shape == (3,)
+    np.testing.assert_allclose(q.log_prob(value), np.sum(per_dimension), 1e-5)

@@ -1,0 +1,39 @@
+"""Which latents carry something, and the posterior means that say so."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax import datasets, evaluation, models
+from vae_jax.evaluation import active_units
+
+
+def test_active_units_vary_over_examples():
+    """Oracle: standard deviations 0, 0.09, 0.11 and 1 about means of 10,000; threshold 0.1^2.
+
+    Mutants: the standard deviation compared, the variance over latents, sums in float32.
+    """
+    signs = np.resize([-1.0, 1.0], (100_000, 1))
+    means = np.float32(10_000 + signs * [0, 0.09, 0.11, 1])
+    assert active_units(means) == 2
+    assert active_units(means, threshold=0.001) == 3
+    assert active_units(means, threshold=10.0) == 0
+
+
+@pytest.mark.parametrize("posterior", ["two_layers", "coupling"])
+def test_no_unit_is_active_by_noise(posterior):
+    """A posterior that is the same for every x. Mutant: noise of its own for each example, whose
+    means of 100 draws vary by 0.01, the threshold."""
+    prior = "two_layers" if posterior == "two_layers" else "standard_normal"
+    vae = models.make_vae((4,), posterior=posterior, prior=prior, latent_dim=3, hidden=(5,))
+    xs = jax.random.normal(jax.random.key(0), (200, 4))
+    params = vae.init(jax.random.key(1), datasets.Examples(xs))
+    params["encoder"] = jax.tree.map(jnp.zeros_like, params["encoder"])
+    keys = evaluation.evaluation_keys(jax.random.key(2))
+    measure = evaluation.make_measure(vae, keys, num_samples=2, chunk_size=2)
+    measured = jax.device_get(measure(params, np.arange(200), datasets.Examples(xs)))
+    names = {"posterior_mean", "posterior_mean_upper"} & measured.keys()
+    assert names
+    for name in names:
+        assert active_units(measured[name]) == 0

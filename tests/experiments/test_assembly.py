@@ -1,0 +1,132 @@
+"""What does not fit together is refused in one line, before anything is trained."""
+
+import importlib
+import re
+
+import numpy as np
+import pytest
+
+from configs import default
+from experiments.support.assembly import build_run
+from experiments.support.options import resolve
+from tests.support.programs import build
+
+COUNTS = np.random.default_rng(0).poisson(3.0, (60, 4))
+
+
+HALF = COUNTS + 0.5
+
+
+LEARNED = {"vae.likelihood": "gaussian_learned_scale"}
+CLASSES = {"vae.posterior": "categorical", "vae.prior": "uniform_categorical"}
+# {case: (arrays of the npz, fields of the config, what the line says)}
+REFUSED = {
+    "bernoulli on counts": (
+        {"x": COUNTS},
+        {"vae.likelihood": "bernoulli"},
+        "needs bits: draw them by binarization=dynamic (or static); or use likelihood=gaussian",
+    ),
+    "no likelihood": ({"x": HALF}, {}, "has no likelihood of its own: choose likelihood=gaussian"),
+    "poisson on halves": ({"x": HALF}, {"vae.likelihood": "poisson"}, "needs integers >= 0"),
+    "levels of reals": ({"x": HALF}, {"vae.likelihood": "categorical"}, "needs integers 0 .. maximum"),
+    "continuous bernoulli beyond one": (
+        {"x": HALF},
+        {"vae.likelihood": "continuous_bernoulli"},
+        "needs values in 0 .. 1",
+    ),
+    "mask's shape": (
+        {"x": HALF, "mask": np.ones((60, 3))},
+        {"vae.likelihood": "gaussian"},
+        "'mask' of",
+    ),
+    "mask's values": (
+        {"x": HALF, "mask": np.full((60, 4), 0.5)},
+        {"vae.likelihood": "gaussian"},
+        "0 (missing) and 1",
+    ),
+    "no y": ({"x": HALF}, {"vae.likelihood": "gaussian", "vae.conditional": True}, "needs y"),
+    "negative y": (
+        {"x": HALF, "y": np.arange(60) - 1},
+        {"vae.likelihood": "gaussian", "vae.conditional": True},
+        "must be labels 0, 1, ..., got -1",
+    ),
+    "field": (
+        {"a": HALF, "b": HALF[:3]},
+        {"data.fields": ("a", "b")},
+        "differ in length: {'a': 60, 'b': 3}",
+    ),
+    "no field": ({"a": HALF}, {"data.fields": ("a", "b")}, "has no key 'b'; its keys: a"),
+    "likelihood of no field": (
+        {"a": HALF, "b": HALF},
+        {"data.fields": ("a", "b"), "vae.likelihood": "a=gaussian,c=gaussian"},
+        "must name the fields of the data, a, b; got a, c",
+    ),
+    "quarters of a table": ({"x": HALF}, {"data.given_quadrants": 1}, "of examples of shape (4,)"),
+    "four quarters": ({}, {"data.name": "digits", "data.given_quadrants": 4}, "1, 2 or 3"),
+    "maximum": ({"x": COUNTS}, {"data.maximum": -1.0}, "config.data: maximum must be >= 0"),
+    "posterior": ({"x": HALF}, {"vae.posterior": "gausian"}, "did you mean 'gaussian'"),
+    "prior": ({}, {"data.name": "digits", "vae.prior": "vampriro"}, "did you mean 'vampprior'"),
+    "simplex": (
+        {},
+        {"data.name": "digits", "vae.posterior": "dirichlet"},
+        "use prior=vampprior or dirichlet",
+    ),
+    "p(z|y) without y": (
+        {},
+        {"data.name": "digits", "vae.prior": "conditional_gaussian"},
+        "needs a model of conditional=True",
+    ),
+    "discrete": ({}, {"data.name": "digits", **CLASSES}, "use the objective concrete"),
+    "mixture of none": (
+        {},
+        {"data.name": "digits", "vae.prior": "mixture", "vae.num_components": 0},
+        "config.vae: num_components must be >= 1, got 0",
+    ),
+    "pseudo-inputs": (
+        {},
+        {"data.name": "digits", "vae.prior": "vampprior", "vae.num_components": 2000},
+        "more than the 1258 training examples",
+    ),
+    "pseudo-inputs of": (
+        {},
+        {"data.name": "digits", "vae.prior": "vampprior", "vae.pseudo_inputs": "random"},
+        "is unknown; known: data, learned",
+    ),
+    "fields joined by no layer": (
+        {},
+        {"data.name": "digit_halves", "vae.hidden": ()},
+        "config.vae: hidden must name a layer",
+    ),
+    "floor": ({}, {"data.name": "digits", **LEARNED, "vae.likelihood_floor": 0.0}, "floor must be > 0"),
+    "classes": ({}, {"data.name": "digits", **CLASSES, "vae.num_classes": 0}, "num_classes must be >= 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused_in_one_line(tmp_path, case):
+    arrays, fields, message = REFUSED[case]
+    np.savez(tmp_path / "x.npz", **arrays)
+    fields = {"data.name": "npz"} | fields
+    if fields["data.name"] == "npz":
+        fields["data.path"] = str(tmp_path / "x.npz")
+    config = default.get_config()
+    for field, value in fields.items():
+        block, name = field.split(".")
+        config[block][name] = value
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        build_run(resolve(config, list(fields))[0])
+    assert str(caught.value).startswith("config.")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("temperature", 0.0), ("min_temperature", -1.0), ("prior_temperature", float("nan"))],
+)
+def test_temperatures_are_above_zero(field, value):
+    config = importlib.import_module("configs.concrete").get_config()
+    config.objective[field] = value
+    with pytest.raises(
+        ValueError, match=f"^config.objective: {field} must be above 0 and finite, got"
+    ):
+        build(config)
