@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from jax import Array
+import jax.numpy as jnp
 from jaxtyping import Float, Key
 
 from vae_jax.fast.reductions import sum_elementwise
@@ -66,8 +67,8 @@ def check_event(value: Any, *parameters: Any) -> None:
     event = jnp.broadcast_shapes(*map(jnp.shape, parameters))
     if jnp.shape(value) != event:
         raise ValueError(
-            f"a value of this distribution has shape {event}, got {jnp.shape(value)}: lift log_prob "
-            "to a batch by jax.vmap"
+            f"a value of this distribution has shape {event}, got {jnp.shape(value)}: lift "
+            "log_prob to a batch by jax.vmap"
         )
 
 

@@ -70,11 +70,11 @@ class Levels(Distribution):
 class DiscretizedLogistic(Factorized):
     """Independent levels x in {0, 1/(L-1), ..., 1}, the bins of a logistic variable.
 
-    P(x) = sigmoid((x + h - location) / s) - sigmoid((x - h - location) / s) with s = exp(log_scale) and
-    half a bin's width h = 1 / (2 (L - 1)). The first and the last bin extend to infinity, so that
-    the L = num_levels probabilities sum to one. Eq. (2) of Salimans et al. (2017); Kingma et al.
-    (2016). The location of the logistic variable equals the mean of the levels only far from both
-    ends, and s is not their standard deviation.
+    P(x) = sigmoid((x + h - location) / s) - sigmoid((x - h - location) / s), with s =
+    exp(log_scale) and half a bin's width h = 1 / (2 (L - 1)). The first and the last bin extend to
+    infinity, so that the L = num_levels probabilities sum to one. Eq. (2) of Salimans et al.
+    (2017); Kingma et al. (2016). The location of the logistic variable equals the mean of the
+    levels only far from both ends, and s is not their standard deviation.
 
     Raises:
       ValueError: fewer than two levels.
