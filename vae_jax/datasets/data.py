@@ -14,6 +14,8 @@ from vae_jax.datasets.binarization import BINARIZATIONS, binarize
 from vae_jax.distributions import Masked
 from vae_jax.lookup import look_up, pick
 
+_BINARIZATION = 0x62697473  # "bits", so that binarization and split of one seed share no key
+
 
 class Examples(NamedTuple):
     """Examples x and, where there is one, a condition or label y: pytrees with a leading axis."""
@@ -30,7 +32,7 @@ class Values(NamedTuple):
     maximum: float
     """The stored value that stands for 1: the model sees x / maximum."""
     value_range: tuple[float, float]
-    """Least and largest value of x / maximum in the training examples."""
+    """Least and largest value of x / maximum, in all examples."""
     binarization: str
     """"dynamic": bits drawn anew for every batch with P(1) = x / maximum; "static": the stored
     values are bits, drawn once; "none": values as they are."""
@@ -206,32 +208,37 @@ def describe(
     """
     look_up(dict.fromkeys(BINARIZATIONS), binarization, "binarization")
     arrays = [x.values if isinstance(x, Masked) else x for x in xs]
-    low, high = arrays[0].min() / maximum, arrays[0].max() / maximum
+    low, high = (float(each / maximum) for each in _range(arrays))
     if binarization != "none" and not 0 <= low <= high <= 1:
         raise ValueError(
             f"binarization={binarization!r} needs values in 0 .. 1 (or uint8), but the values "
             f"of {name} lie in {low:g} .. {high:g}: use binarization=none and "
             "likelihood=gaussian"
         )
-    if np.all((arrays[0] == 0) | (arrays[0] == maximum)):
+    if all(np.all((array == 0) | (array == maximum)) for array in arrays):
         binarization = "static"
     elif binarization == "static":
-        keys = jax.random.split(jax.random.key(seed), 3)
-        arrays = [
-            np.asarray(binarize(key, x, maximum)).astype(np.uint8)
-            for key, x in zip(keys, arrays, strict=True)
-        ]
+        arrays, maximum = _draw_bits(arrays, maximum, seed), 1.0
         xs = [
             Masked(bits, x.mask) if isinstance(x, Masked) else bits
             for bits, x in zip(arrays, xs, strict=True)
         ]
-        maximum = 1.0
     is_integer = all(x.dtype.kind in "bui" or np.all(x == np.round(x)) for x in arrays)
-    value_range = (float(low), float(high))
     likelihood = likelihood if binarization == "none" else "bernoulli"
-    return xs, Values(
-        arrays[0].shape[1:], maximum, value_range, binarization, is_integer, likelihood
-    )
+    shape = arrays[0].shape[1:]
+    return xs, Values(shape, maximum, (low, high), binarization, is_integer, likelihood)
+
+
+def _range(arrays):
+    return min(array.min() for array in arrays), max(array.max() for array in arrays)
+
+
+def _draw_bits(arrays, maximum, seed):
+    key = jax.random.fold_in(jax.random.key(seed), _BINARIZATION)
+    return [
+        np.asarray(binarize(k, x, maximum)).astype(np.uint8)
+        for k, x in zip(jax.random.split(key, len(arrays)), arrays, strict=True)
+    ]
 
 
 def quadrants(shape: tuple[int, ...], count: int) -> np.ndarray:

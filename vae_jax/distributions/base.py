@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from jax import Array
+import jax.numpy as jnp
 from jaxtyping import Float, Key
 
 from vae_jax.fast.reductions import sum_elementwise
@@ -42,14 +43,33 @@ class Factorized(Distribution):
         raise NotImplementedError
 
     def log_prob(self, value: Any) -> Float[Array, ""]:
-        """Return the log-density of `value` in nats, summed over the event axes."""
+        """Return the log-density of `value` in nats, summed over the event axes.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
         names = [f.name for f in dataclasses.fields(self) if not f.metadata.get("static")]
+        check_event(value, *(getattr(self, name) for name in names))
 
         def per_dimension(value, *fields):
             flat = dataclasses.replace(self, **dict(zip(names, fields, strict=True)))
             return flat.log_prob_per_dimension(value)
 
         return sum_elementwise(per_dimension, value, *(getattr(self, name) for name in names))
+
+
+def check_event(value: Any, *parameters: Any) -> None:
+    """Refuse a value of another shape than that to which the parameters broadcast.
+
+    Raises:
+      ValueError: with both shapes. Broadcasting would count some densities several times.
+    """
+    event = jnp.broadcast_shapes(*map(jnp.shape, parameters))
+    if jnp.shape(value) != event:
+        raise ValueError(
+            f"a value of this distribution has shape {event}, got {jnp.shape(value)}: lift "
+            "log_prob to a batch by jax.vmap"
+        )
 
 
 def default_kind(key: Key[Array, ""]) -> Key[Array, ""]:

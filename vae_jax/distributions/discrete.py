@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import Distribution, Factorized, default_kind
+from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized, check_event, default_kind
 from vae_jax.distributions.concrete import BinaryConcrete, Concrete, Temperature
+from vae_jax.distributions.special import exp_gap, stirling_error
 from vae_jax.fast.bits import log_prob_of_bits
 
 
@@ -43,7 +44,12 @@ class Bernoulli(Factorized):
         return value * self.logits - jax.nn.softplus(self.logits)
 
     def log_prob(self, value: Float[Array, "*event"]) -> Float[Array, ""]:
-        """Return the sum of `log_prob_per_dimension`, in nats."""
+        """Return the sum of `log_prob_per_dimension`, in nats.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.logits)
         value, logits = jnp.broadcast_arrays(value, self.logits)
         return log_prob_of_bits(jnp.ravel(value).astype(logits.dtype), jnp.ravel(logits))
 
@@ -115,4 +121,11 @@ class Poisson(Factorized):
 
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
         """Return x log_rate - exp(log_rate) - log(x!) of each count x, in nats."""
-        return value * self.log_rate - jnp.exp(self.log_rate) - gammaln(value + 1)
+        # The terms of large counts cancel: by log x! = (x + 1/2) log x - x + log(2 pi) / 2 + e(x)
+        # what is left is -x (exp(-d) - 1 + d) with d = log x - log_rate, and small terms.
+        is_large = value > 8
+        small, large = jnp.where(is_large, 0.0, value), jnp.where(is_large, value, 10.0)
+        direct = small * self.log_rate - jnp.exp(self.log_rate) - gammaln(small + 1)
+        exponent = -large * exp_gap(jnp.log(large) - self.log_rate)
+        far = exponent - 0.5 * (LOG_2PI + jnp.log(large)) - stirling_error(large)
+        return jnp.where(is_large, far, direct)

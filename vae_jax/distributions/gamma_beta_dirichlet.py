@@ -13,10 +13,10 @@ from typing import Any
 import jax
 from jax import Array
 import jax.numpy as jnp
-from jax.scipy.special import betaln, gammaln, xlog1py, xlogy
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import Distribution, Factorized
+from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
+from vae_jax.distributions.special import exp_gap, log_ratio, stirling_error
 
 
 @jax.tree_util.register_dataclass
@@ -52,8 +52,11 @@ class Gamma(Factorized):
 
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
         """Return a log b + (a - 1) log x - b x - log Gamma(a) of each x, in nats."""
-        powers = xlogy(self.concentration, self.rate) + xlogy(self.concentration - 1, value)
-        return powers - self.rate * value - gammaln(self.concentration)
+        # With log Gamma(a) = (a - 1/2) log a - a + log(2 pi) / 2 + e(a), whose large terms cancel
+        # those of a log b and b x: what is left is precise for large a too.
+        a, scaled = self.concentration, self.rate * value
+        exponent = -a * exp_gap(log_ratio(a, scaled))
+        return exponent + 0.5 * jnp.log(a) - jnp.log(value) - 0.5 * LOG_2PI - stirling_error(a)
 
 
 @jax.tree_util.register_dataclass
@@ -89,8 +92,14 @@ class Beta(Factorized):
 
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
         """Return (alpha - 1) log x + (beta - 1) log(1 - x) - log B of each x, in nats."""
-        powers = xlogy(self.alpha - 1, value) + xlog1py(self.beta - 1, -value)
-        return powers - betaln(self.alpha, self.beta)
+        # As for gamma variables, the large terms of log B cancel those of the powers.
+        a, b = self.alpha, self.beta
+        powers = a * (jnp.log(value) + jnp.log1p(b / a)) + b * (
+            jnp.log1p(-value) + jnp.log1p(a / b)
+        )
+        scales = 0.5 * (jnp.log(a) + jnp.log(b) - jnp.log(a + b) - LOG_2PI)
+        errors = stirling_error(a) + stirling_error(b) - stirling_error(a + b)
+        return powers + scales - errors - jnp.log(value) - jnp.log1p(-value)
 
 
 @jax.tree_util.register_dataclass
@@ -126,9 +135,12 @@ class Dirichlet(Distribution):
 
     def log_prob_per_dimension(self, value: Float[Array, "*event k"]) -> Float[Array, "*event"]:
         """Return sum_k (a_k - 1) log x_k - log B(a) of each point x, in nats."""
-        powers = jnp.sum(xlogy(self.concentration - 1, value), axis=-1)
-        total = jnp.sum(self.concentration, axis=-1)
-        return powers + gammaln(total) - jnp.sum(gammaln(self.concentration), axis=-1)
+        # As for gamma variables, the large terms of log B cancel those of the powers.
+        a, total = self.concentration, jnp.sum(self.concentration, axis=-1)
+        powers = a * log_ratio(value * total[..., None], a)
+        scales = 0.5 * jnp.log(a) - jnp.log(value) - 0.5 * LOG_2PI - stirling_error(a)
+        normalizer = 0.5 * (LOG_2PI - jnp.log(total)) + stirling_error(total)
+        return jnp.sum(powers + scales, axis=-1) + normalizer
 
     def log_prob(self, value: Float[Array, "*event k"]) -> Float[Array, ""]:
         """Return the log-density of `value` in nats, summed over the event axes."""

@@ -50,9 +50,8 @@ class Observed(Distribution):
     def log_prob_per_dimension(self, value: Masked) -> Float[Array, "*event"]:
         """Return the log-density of each observed entry in nats, and 0 of each missing one."""
         # Missing entries are replaced before the density is computed: dropping a NaN afterwards
-        # would leave its gradient NaN. The mean lies in the support of every distribution.
-        stand_in = jax.lax.stop_gradient(self.base.mean)
-        values = jnp.where(spread(value.mask, value.values), value.values, stand_in)
+        # would leave its gradient NaN. 0 lies in the support of every likelihood.
+        values = jnp.where(spread(value.mask, value.values), value.values, 0)
         log_probs = self.base.log_prob_per_dimension(values)
         return jnp.where(spread(value.mask, log_probs), log_probs, 0)
 

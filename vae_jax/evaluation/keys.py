@@ -11,6 +11,8 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Int, Key
 
+_PURPOSE = 0x6576616C  # "eval", so that an evaluation and a run of the same seed share no key
+
 
 class EvaluationKeys(NamedTuple):
     """One key for each purpose that an evaluation draws for."""
@@ -28,7 +30,11 @@ class EvaluationKeys(NamedTuple):
 
 
 def evaluation_keys(key: Key[Array, ""]) -> EvaluationKeys:
-    """Split the key of an evaluation by purpose."""
+    """Split the key of an evaluation by purpose.
+
+    The keys differ from those of a training run from the same key (`training.run_keys`).
+    """
+    key = jax.random.fold_in(key, _PURPOSE)
     return EvaluationKeys(*jax.random.split(key, len(EvaluationKeys._fields)))
 
 

@@ -36,6 +36,6 @@ def active_units(
 ) -> int:
     """Count the latent dimensions whose posterior mean varies over examples by > threshold.
 
-    A_u = Cov_x(E_{q(z|x)}[z_u]) > 0.01, Section 5.1 of Burda et al. (2016).
+    A_u = Cov_x(E_{q(z|x)}[z_u]) > 0.01, Section 5.2 of Burda et al. (2016).
     """
     return int(np.sum(np.var(np.asarray(posterior_means, np.float64), axis=0) > threshold))

@@ -35,8 +35,8 @@ def relaxed_terms(
 ) -> Terms:
     """Return the terms of one example for relaxed samples of a discrete q(z|x).
 
-    log_prior and log_posterior are densities of the relaxed samples: Eq. (22) of Maddison et al.
-    (2017); closed_form_kl is that of the discrete distributions, whatever the samples.
+    log_prior and log_posterior are densities of the relaxed samples, Eqs. (25) and (27) of Maddison
+    et al. (2017); closed_form_kl is that of the discrete distributions, whatever the samples.
 
     Args:
       keys: one key per sample.

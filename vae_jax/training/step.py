@@ -42,7 +42,9 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
         if ema != ():
-            ema = optax.incremental_update(params, ema, 1 - ema_decay)
+            # The weight that corrects the bias of the start: the first average is params itself.
+            weight = (1 - ema_decay) / (1 - ema_decay ** (state.step + 1))
+            ema = optax.incremental_update(params, ema, weight)
         state = state._replace(step=state.step + 1, params=params, opt_state=opt_state, ema=ema)
         return state, metrics
 

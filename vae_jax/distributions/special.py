@@ -1,0 +1,41 @@
+"""Functions of densities and divergences whose plain formulas lose precision to cancellation."""
+
+import math
+from typing import Any
+
+from jax import Array
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+from jaxtyping import Float
+
+# Coefficients of c^-1, c^-3, ..., c^-11 in Stirling's series of log Gamma(c): B_2n / (2n (2n - 1)).
+STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
+
+
+def log_ratio(a: Any, b: Any) -> Float[Array, "*shape"]:
+    """Return log(a / b) of a, b > 0, precise where a is close to b."""
+    excess = (a - b) / b
+    is_near = jnp.abs(excess) < 0.5
+    near = jnp.log1p(jnp.where(is_near, excess, 0.0))
+    return jnp.where(is_near, near, jnp.log(a) - jnp.log(b))
+
+
+def exp_gap(x: Any) -> Float[Array, "*shape"]:
+    """Return exp(-x) - 1 + x >= 0, precise near x = 0, where it is x^2 / 2."""
+    is_near = jnp.abs(x) < 0.3
+    near = jnp.where(is_near, x, 0.0)
+    coefficients = [(-1) ** n / math.factorial(n) for n in range(14, 1, -1)]
+    series = near**2 * jnp.polyval(jnp.array(coefficients, near.dtype), near)
+    return jnp.where(is_near, series, jnp.expm1(-jnp.where(is_near, 1.0, x)) + x)
+
+
+def stirling_error(c: Any) -> Float[Array, "*shape"]:
+    """Return log Gamma(c) - ((c - 1/2) log c - c + log(2 pi) / 2) of c > 0.
+
+    Above c = 8 it is Stirling's series, which is precise to 1e-14; below, no term is large.
+    """
+    is_far = c > 8
+    far, near = jnp.where(is_far, c, 8.0), jnp.where(is_far, 1.0, c)
+    series = jnp.polyval(jnp.array(STIRLING[::-1], far.dtype), far**-2) / far
+    direct = gammaln(near) - ((near - 0.5) * jnp.log(near) - near + 0.5 * math.log(2 * math.pi))
+    return jnp.where(is_far, series, direct)
