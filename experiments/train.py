@@ -37,6 +37,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
     started = time.monotonic()
     run, how_measured = build_run(config), build_evaluation(config)
     run_folder.check_config(workdir, run.config.to_dict(), extend)
+    run_folder.check_data(workdir, datasets.fingerprint(run.dataset))
     with run_folder.lock(workdir):
         state = run.init()
         write_and_print_header(run, state, workdir)

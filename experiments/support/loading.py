@@ -7,18 +7,19 @@ import jax
 
 from experiments.support import console, run_folder
 from experiments.support.assembly import Evaluation, Run, build_evaluation, build_run
-from vae_jax import checkpoints, training
+from vae_jax import checkpoints, datasets, training
 
 
 def load_run(workdir: str | Path) -> tuple[Run, Evaluation, training.TrainState]:
     """Build the run of a folder again and restore its newest checkpoint.
 
     Raises:
-      ValueError: the folder holds no run, or one without a checkpoint.
+      ValueError: the folder holds no run, or one without a checkpoint, or its data have changed.
     """
     workdir = Path(workdir)
     config = run_folder.read_config(workdir)
     run = build_run(config)
+    run_folder.check_data(workdir, datasets.fingerprint(run.dataset))
     folder = workdir / ("best" if config.training.patience else "checkpoints")
     state, damaged = checkpoints.restore_newest(folder, jax.eval_shape(run.init))
     if damaged:

@@ -99,6 +99,24 @@ def read_config(workdir: Path) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(config)
 
 
+def check_data(workdir: Path, fingerprint: str) -> None:
+    """Refuse data other than those that the run in `workdir` was trained on.
+
+    Raises:
+      ValueError: with both fingerprints.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        return
+    trained_on = json.loads(path.read_text()).get("data")
+    if trained_on != fingerprint:
+        raise ValueError(
+            f"--workdir={workdir} was trained on data with the fingerprint {trained_on}, but those "
+            f"that its config names have {fingerprint} now: bring the former back, or train in "
+            "another folder"
+        )
+
+
 def _with_tuples(value):
     # JSON knows no tuples, which is what sizes are.
     if isinstance(value, dict):

@@ -128,5 +128,6 @@ def make_likelihood(likelihood, **options):
 
 def first_decoding(likelihood, xs, **options):
     """Return p(x|z) where the network's outputs are zero."""
-    field = Field(xs.shape[1:], LIKELIHOODS[likelihood].make(NUM_LEVELS, **options))
+    row = LIKELIHOODS[likelihood]
+    field = Field(xs.shape[1:], row.values, row.make(NUM_LEVELS, **options))
     return field.decode(field.init(xs), jnp.zeros(field.output_shape))

@@ -13,12 +13,12 @@ def test_chunks_do_not_change_the_run(dataset, averaging_steps):
     """30 steps over two epoch ends, in one call or four, end bit-equal: to jit, one program."""
     whole, _ = averaging_steps(small.make_state(dataset, ema_decay=0.9), dataset.train, 30)
     pieces = small.make_state(dataset, ema_decay=0.9)
-    before = averaging_steps._cache_size()
+    before = averaging_steps.jitted._cache_size()
     for stop in (1, 12, 17, 30):
         pieces, _ = averaging_steps(pieces, dataset.train, stop)
     small.assert_trees_equal(whole, pieces)
     # What a call returns is laid out otherwise than what `init` made, at most.
-    assert averaging_steps._cache_size() - before <= 1
+    assert averaging_steps.jitted._cache_size() - before <= 1
 
 
 def test_metrics_are_means_over_the_steps(dataset, averaging_steps):
@@ -42,6 +42,23 @@ def test_metrics_are_those_of_the_contract(dataset, averaging_steps):
     )
     np.testing.assert_allclose(metrics["objective"], metrics["elbo"], rtol=1e-6)
     assert metrics["kl"] > 0 > metrics["reconstruction"]
+
+
+def test_a_stop_that_is_reached_is_refused(dataset, averaging_steps):
+    """A second call up to the same step would divide the metrics by zero steps."""
+    state, _ = averaging_steps(small.make_state(dataset, ema_decay=0.9), dataset.train, 3)
+    with pytest.raises(ValueError, match="stop=3 must lie beyond the 3 steps that are done"):
+        averaging_steps(state, dataset.train, 3)
+
+
+def test_training_leaves_the_callers_keys(dataset, averaging_steps):
+    """train_steps consumes its state; the keys that the state was made from stay."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    state = small.make_state(dataset, ema_decay=0.9)
+    state = training.init_members(keys, {"learning_rate": 0.1}, *small.init_arguments(dataset))
+    assert state.key is not keys
+    jax.tree.map(lambda leaf: leaf.delete(), state)
+    assert keys.shape == (2,) and jax.random.key_data(keys).shape == (2, 2)
 
 
 @pytest.mark.parametrize("num_members", [1, 2])

@@ -80,6 +80,7 @@ def make_vae(
     fields = {
         name: Field(
             tuple(each),
+            rows["likelihood"][name].values,
             rows["likelihood"][name].make(
                 pick(num_levels, name), **take_options(rows["likelihood"][name], options)
             ),

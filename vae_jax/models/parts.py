@@ -22,6 +22,8 @@ class Field(NamedTuple):
     """One array of x: its shape and its likelihood."""
 
     shape: tuple[int, ...]
+    values: str
+    """What the model sees there, a key of `likelihoods.VALUES`."""
     likelihood: Likelihood
 
     @property
@@ -37,8 +39,41 @@ class Field(NamedTuple):
         return outputs.reshape(self.shape if count == 1 else (*self.shape, count))
 
     def init(self, xs: Array) -> dict[str, Any]:
-        """Return biases fitted to the marginal of xs, and the likelihood's own parameters."""
+        """Return biases fitted to the marginal of xs, and the likelihood's own parameters.
+
+        Raises:
+          ValueError: the means of xs lie outside of what the likelihood is a density of.
+        """
+        if not isinstance(xs, jax.core.Tracer):
+            self.check_range(float(jnp.min(xs)), float(jnp.max(xs)))
         return {"output_bias": self.likelihood.outputs_at(xs), "own": self.likelihood.own()}
+
+    def check_range(self, low: float, high: float) -> None:
+        """Refuse examples that the likelihood is not a density of.
+
+        Raises:
+          ValueError: with their range.
+        """
+        ends = {"real": (-math.inf, math.inf), "counts": (0, math.inf)}.get(self.values, (0, 1))
+        if not ends[0] <= low <= high <= ends[1]:
+            raise ValueError(
+                f"examples in {low:g} .. {high:g} do not fit the likelihood, which is of values in "
+                f"{ends[0]:g} .. {ends[1]:g}: choose another one, or rescale them"
+            )
+
+    def check(self, x: Any, what: str) -> None:
+        """Refuse what is not one example, or is stored as integers that stand for other numbers.
+
+        Raises:
+          ValueError: with the shape or the type.
+        """
+        _check_one(x, self.shape, what)
+        dtype = jnp.result_type(x)
+        if jnp.issubdtype(dtype, jnp.integer) and self.values != "counts":
+            raise ValueError(
+                f"{what} has type {dtype}, but the model sees floats (bits, or values divided by "
+                "their maximum): convert stored values by vae_jax.to_model_examples"
+            )
 
     def decode(self, params: Any, outputs: Array) -> Distribution:
         """Return p(x|z) of the decoder's outputs."""
@@ -98,14 +133,14 @@ class Parts(NamedTuple):
         """Refuse what is not one example.
 
         Raises:
-          ValueError: other fields, or an array of another shape.
+          ValueError: other fields, or an array of another shape or of stored integers.
         """
         x = x.values if isinstance(x, Masked) else x
         if not self.is_plain and (not isinstance(x, Mapping) or set(x) != set(self.fields)):
             given = ", ".join(x) if isinstance(x, Mapping) else f"shape {jnp.shape(x)}"
             raise ValueError(f"x must have the fields {', '.join(self.fields)}; got {given}")
         for name, field in self.fields.items():
-            _check_one(x if self.is_plain else x[name], field.shape, f"x {name}".rstrip())
+            field.check(x if self.is_plain else x[name], f"x {name}".rstrip())
 
     def check_z(self, z: Any) -> None:
         """Refuse what is not one z, or its lower layer.

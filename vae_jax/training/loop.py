@@ -19,7 +19,7 @@ def make_train_steps(
     members_at_once: int | None = None,
     debug_nans: bool = False,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, Array]]]:
-    """Make the jitted train_steps(state, source, stop) -> (state, metrics), which donates `state`.
+    """Make train_steps(state, source, stop) -> (state, metrics), jitted, which consumes `state`.
 
     It trains all members of the state from state.step up to the step `stop`, which may be any later
     number: one compilation serves all. Metrics are means over these steps, shape (members,); those
@@ -33,8 +33,9 @@ def make_train_steps(
         None: all.
       debug_nans: find the operation that makes the first NaN; slow, and without donation.
 
-    Raises (by the function returned, with debug_nans):
-      FloatingPointError: with the operation and its line.
+    Raises (by the function returned):
+      ValueError: `stop` is not beyond state.step.
+      FloatingPointError: with debug_nans; with the operation and its line.
     """
 
     def train_steps(state, source, stop):
@@ -67,7 +68,16 @@ def make_train_steps(
     lifted = over_members(train_steps, members_at_once)
     if debug_nans:
         return _check_nans(lifted)
-    return jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings)
+    jitted = jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings)
+
+    def train_up_to(state, source, stop):
+        done = int(state.step)
+        if stop <= done:
+            raise ValueError(f"stop={stop} must lie beyond the {done} steps that are done")
+        return jitted(state, source, stop)
+
+    train_up_to.jitted = jitted
+    return train_up_to
 
 
 def _check_nans(function):

@@ -55,7 +55,9 @@ def init_members(
     def init_one(key, hparams):
         return init_state(key, hparams, *shared, **options)
 
-    return jax.vmap(init_one, out_axes=member_axes())(keys, hparams)
+    state = jax.vmap(init_one, out_axes=member_axes())(keys, hparams)
+    # Training consumes its state, which must not take the caller's keys with it.
+    return state._replace(key=jnp.copy(state.key))
 
 
 def merge_members(chosen: Any, new: TrainState, old: TrainState) -> TrainState:
