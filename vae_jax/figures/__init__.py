@@ -1,0 +1,19 @@
+"""Pictures from arrays. Every function returns a matplotlib Figure; nothing is shown or saved.
+
+A title's first line says what is seen and is set in bold; the lines after it give the numbers.
+"""
+
+from vae_jax.figures.charts import MARKERS, PALETTE, latent_scatter, training_curves
+from vae_jax.figures.images import Grid, as_images, image_grid, image_grids, side_by_side
+
+__all__ = [
+    "MARKERS",
+    "PALETTE",
+    "Grid",
+    "as_images",
+    "image_grid",
+    "image_grids",
+    "latent_scatter",
+    "side_by_side",
+    "training_curves",
+]
