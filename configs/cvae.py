@@ -1,8 +1,9 @@
-"""Conditional VAE (Sohn et al., 2015) of the embedded digits given their class, with p(z|y).
+"""Conditional VAE (Sohn et al., 2015) of scikit-learn's digits given their class, with p(z|y).
 
-python -m experiments.train --config=configs/cvae.py
+    python -m experiments.train --config=configs/cvae.py
 
-Test set, seed 0: -log p(x|y) 19.7 nats, in half a minute on two cores.
+Data: comes with scikit-learn. beta is that of the best -log p(x|y) of the validation set: 85.5,
+83.5 and 83.7 nats for beta = 1, 2 and 3.
 """
 
 from configs import default
@@ -12,4 +13,6 @@ def get_config():
     config = default.get_config()
     config.vae.conditional = True
     config.vae.prior = "conditional_gaussian"
+    config.objective.beta = 2.0
+    config.training.num_epochs = 300
     return config

@@ -13,6 +13,7 @@ from vae_jax.datasets import Examples
 from vae_jax.distributions import Gaussian, Masked, kl_per_dimension
 from vae_jax.figures import Grid, as_images, side_by_side
 
+_BLUE = " (blue: given)"
 _OF_DIGITS = ("digits", "digit_halves", "mnist", "binarized_mnist")
 
 
@@ -110,10 +111,11 @@ def reconstructions(subject: Subject, columns: int = 12, pairs: int = 5) -> Grid
     sample = jax.jit(jax.vmap(lambda k, x, y: run.vae.encode(params, x, y).sample(k)))
     zs = sample(jax.random.split(subject.keys.reconstructions, count), some.x, ys)
     both = np.stack([_whole(run, some), subject.decode(zs, ys)])
+    is_given = run.dataset.given is not None
     rows = both.reshape(2, pairs, -1, *both.shape[2:]).swapaxes(0, 1)
     return Grid(
         rows.reshape(2 * pairs, -1, *both.shape[2:]),
-        f"Test {subject.noun} and their reconstructions\n"
+        f"Test {subject.noun} and their reconstructions{_BLUE * is_given}\n"
         f"reconstruction {subject.mean('reconstruction'):.1f}, KL {subject.mean('kl'):.1f}, "
         f"ELBO {subject.mean('elbo'):.1f} nats\n"
         f"{subject.caption}",
@@ -129,7 +131,7 @@ def samples(subject: Subject, rows: int = 10, columns: int = 12) -> Grid:
     if ys is not None:
         ys = _take(ys, np.resize(np.arange(len(ys)), count))
     images = subject.decode(_draw(subject, subject.keys.samples, ys, count), ys)
-    prior = "the prior p(z)" if ys is None else f"p(z|y), y of test {subject.noun}"
+    prior = "the prior p(z)" if ys is None else "p(z|y)"
     return Grid(
         images.reshape(rows, columns, *images.shape[1:]),
         f"New {subject.noun}, decoded from {prior}\n{_likelihood(subject)}\n{subject.caption}",
@@ -284,10 +286,8 @@ def _given(run):
 def _likelihood(subject):
     nll, pixels = -subject.mean("log_likelihood"), subject.run.bits_dimensions
     what = "-log p(x)" if subject.ys is None else "-log p(x|y)"
-    text = f"{what} = {nll:.1f} nats per test {subject.noun[:-1]}"
-    if not pixels:
-        return text
-    return f"{text}, {evaluation.bits_per_dim(nll, pixels):.2f} bits per pixel"
+    bits = f", {evaluation.bits_per_dim(nll, pixels):.2f} bits per pixel" if pixels else ""
+    return f"test set: {what} = {nll:.1f} nats{bits}"
 
 
 def _prior_range(subject, y):

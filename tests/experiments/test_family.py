@@ -17,7 +17,7 @@ from experiments.train import train_and_evaluate
 from vae_jax import datasets, evaluation, models
 
 # {config: (pictures beside the common ones, arrays that encode writes, arrays that sample writes)}
-COMMON = {"reconstructions", "samples", "curves"}
+COMMON = {"reconstructions", "samples", "overview", "curves"}
 REAL = {"traversal", "interpolation", "latent_means"}
 CONFIGS = {
     "cvae": (REAL | {"classes"}, {"mean", "scale", "reconstruction"}, {"z", "mean", "x", "y"}),
