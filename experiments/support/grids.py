@@ -1,116 +1,37 @@
 """What the pictures of a trained member show, as grids of images with titles and labels."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.support.assembly import Run
+from experiments.support.subjects import (
+    Subject,
+    draw_from_prior,
+    given_pixels,
+    images_of,
+    likelihood_text,
+    take,
+    whole_images,
+)
 from vae_jax import evaluation
-from vae_jax.datasets import Examples
-from vae_jax.distributions import Gaussian, Masked, kl_per_dimension
-from vae_jax.figures import Grid, as_images, side_by_side
+from vae_jax.distributions import Gaussian, kl_per_dimension
+from vae_jax.figures import Grid
 
 _BLUE = " (blue: given)"
-_OF_DIGITS = ("digits", "digit_halves", "mnist", "binarized_mnist")
-
-
-class PictureKeys(NamedTuple):
-    """One key for each picture that draws something."""
-
-    reconstructions: Any
-    samples: Any
-    completions: Any
-    classes: Any
-    prior: Any
-    """Of the prior's range in a traversal."""
-
-
-class Subject(NamedTuple):
-    """A trained member and what was measured of it on the test set."""
-
-    run: Run
-    params: Any
-    keys: PictureKeys
-    test: Examples
-    """As the model sees them."""
-    ys: Any
-    """Conditions of the test examples; None where the model is not given them."""
-    measured: Mapping[str, np.ndarray]
-    """What `evaluation.make_measure` gives of every test example."""
-    decode: Callable[[Any, Any], np.ndarray]
-    """decode(zs, ys) -> images of the means of p(x|z, y)."""
-    noun: str
-    """What an example is called."""
-    caption: str
-    """Data, likelihood and member."""
-
-    def mean(self, name: str) -> float:
-        """Return the mean of a measured number over the test set."""
-        return float(np.mean(self.measured[name], dtype=np.float64))
-
-
-def make_subject(
-    run: Run, params: Any, key: Any, test: Examples, measured: Mapping, name: str
-) -> Subject:
-    """Join a member's parameters and numbers.
-
-    Args:
-      run: the run, of whose model and data this is.
-      params: of one member.
-      key: of all pictures.
-      test: test examples as the model sees them.
-      measured: per test example.
-      name: of the member.
-    """
-    shape = run.dataset.shape
-    is_image = not isinstance(shape, Mapping) and len(shape) in (2, 3)
-    return Subject(
-        run=run,
-        params=params,
-        keys=PictureKeys(*jax.random.split(key, len(PictureKeys._fields))),
-        test=test,
-        ys=test.y if run.is_conditional else None,
-        measured=measured,
-        decode=make_decode(run, params),
-        noun="digits" if run.dataset.name in _OF_DIGITS else "images" if is_image else "examples",
-        caption=f"{run.dataset.protocol}; p(x|z) {run.config.vae.likelihood}; {name}",
-    )
-
-
-def make_decode(run: Run, params: Any) -> Callable[[Any, Any], np.ndarray]:
-    """Make decode(zs, ys) -> images of the means of p(x|z, y), with the given pixels as given."""
-    means = jax.jit(jax.vmap(lambda z, y: run.vae.decode(params, z, y).mean))
-    given = run.dataset.given
-
-    def decode(zs, ys):
-        images = jax.device_get(means(zs, ys))
-        if given is not None and ys is not None:
-            images = np.where(given, ys, images)
-        return images_of(images)
-
-    return decode
-
-
-def images_of(xs: Any) -> np.ndarray:
-    """Return examples as images (examples, height, width, color), missing entries as NaN."""
-    if isinstance(xs, Masked):
-        xs = np.where(np.asarray(xs.mask) > 0, xs.values, np.nan)
-    if isinstance(xs, Mapping):
-        return side_by_side([as_images(xs[field]) for field in xs])
-    return as_images(xs)
 
 
 def reconstructions(subject: Subject, columns: int = 12, pairs: int = 5) -> Grid:
     """Show test examples and, below each, the mean of p(x|z) at one sample z of q(z|x)."""
     run, params = subject.run, subject.params
-    count = min(len(jax.tree.leaves(subject.test.x)[0]), columns * pairs) // pairs * pairs
-    some, ys = (_take(tree, np.arange(count)) for tree in (subject.test, subject.ys))
+    num_examples = len(jax.tree.leaves(subject.test.x)[0])
+    pairs = min(pairs, num_examples)
+    count = min(num_examples, columns * pairs) // pairs * pairs
+    some, ys = (take(tree, np.arange(count)) for tree in (subject.test, subject.ys))
     sample = jax.jit(jax.vmap(lambda k, x, y: run.vae.encode(params, x, y).sample(k)))
     zs = sample(jax.random.split(subject.keys.reconstructions, count), some.x, ys)
-    both = np.stack([_whole(run, some), subject.decode(zs, ys)])
+    both = np.stack([whole_images(run, some), subject.decode(zs, ys)])
     is_given = run.dataset.given is not None
     rows = both.reshape(2, pairs, -1, *both.shape[2:]).swapaxes(0, 1)
     return Grid(
@@ -121,7 +42,7 @@ def reconstructions(subject: Subject, columns: int = 12, pairs: int = 5) -> Grid
         f"{subject.caption}",
         ["original", "decoded"] * pairs,
         row_breaks=range(2, 2 * pairs, 2),
-        marked=_given(run),
+        marked=given_pixels(run),
     )
 
 
@@ -129,13 +50,13 @@ def samples(subject: Subject, rows: int = 10, columns: int = 12) -> Grid:
     """Show the means of p(x|z) of samples z from the prior."""
     ys, count = subject.ys, rows * columns
     if ys is not None:
-        ys = _take(ys, np.resize(np.arange(len(ys)), count))
-    images = subject.decode(_draw(subject, subject.keys.samples, ys, count), ys)
+        ys = take(ys, np.resize(np.arange(len(ys)), count))
+    images = subject.decode(draw_from_prior(subject, subject.keys.samples, ys, count), ys)
     prior = "the prior p(z)" if ys is None else "p(z|y)"
     return Grid(
         images.reshape(rows, columns, *images.shape[1:]),
-        f"New {subject.noun}, decoded from {prior}\n{_likelihood(subject)}\n{subject.caption}",
-        marked=_given(subject.run),
+        f"New {subject.noun}: z from {prior}\n{likelihood_text(subject)}\n{subject.caption}",
+        marked=given_pixels(subject.run),
     )
 
 
@@ -143,13 +64,13 @@ def classes(subject: Subject, columns: int = 12) -> Grid:
     """Show samples given each class, with the same noise in each row: the class alone changes."""
     num_classes = subject.run.dataset.condition
     rows = [
-        subject.decode(_draw(subject, subject.keys.classes, ys, columns), ys)
+        subject.decode(draw_from_prior(subject, subject.keys.classes, ys, columns), ys)
         for ys in np.repeat(np.arange(num_classes)[:, None], columns, axis=1)
     ]
     return Grid(
         np.stack(rows),
-        f"New {subject.noun} of a given class y, the same z down each column\n"
-        f"{_likelihood(subject)}\n{subject.caption}",
+        f"New {subject.noun} of a given class y, the same noise down each column\n"
+        f"{likelihood_text(subject)}\n{subject.caption}",
         [f"y = {y}" for y in range(num_classes)],
     )
 
@@ -157,16 +78,16 @@ def classes(subject: Subject, columns: int = 12) -> Grid:
 def completions(subject: Subject, most_rows: int = 10, columns: int = 9) -> Grid:
     """Show test examples, what is given of them (tinted), and samples of the rest."""
     run = subject.run
-    some = _take(subject.test, np.arange(min(most_rows, len(subject.test.y))))
+    some = take(subject.test, np.arange(min(most_rows, len(subject.test.y))))
     given = images_of(np.where(run.dataset.given > 0, some.y, np.nan))
-    rows = [_whole(run, some), given]
+    rows = [whole_images(run, some), given]
     for key in jax.random.split(subject.keys.completions, columns):
-        rows.append(subject.decode(_draw(subject, key, some.y, len(some.y)), some.y))
-    marked = np.array([False] + [True] * (columns + 1))[:, None, None] * _given(run)
+        rows.append(subject.decode(draw_from_prior(subject, key, some.y, len(some.y)), some.y))
+    marked = np.array([False] + [True] * (columns + 1))[:, None, None] * given_pixels(run)
     return Grid(
         np.stack(rows, axis=1),
         f"Given the blue part of a test {subject.noun[:-1]}, the rest is drawn\n"
-        f"{_likelihood(subject)}\n{subject.caption}",
+        f"{likelihood_text(subject)}\n{subject.caption}",
         column_labels=["original", "given", *(f"draw {i + 1}" for i in range(columns))],
         marked=marked,
         column_breaks=(1, 2),
@@ -182,31 +103,37 @@ def traversal(subject: Subject, columns: int = 11, most_rows: int = 10) -> Grid:
     means = subject.measured["posterior_mean"]
     amounts, form = latent_use(subject)
     dimensions = np.argsort(-amounts)[:most_rows]
-    typical = int(np.argmin(np.sum((means - means.mean(axis=0)) ** 2, axis=1)))
-    y = _take(subject.ys, np.array([typical]))
+    typical = np.argmin(np.sum((means - means.mean(axis=0)) ** 2, axis=1))
+    y = take(subject.ys, np.array([typical]))
     center, scale, unit = _prior_range(subject, y)
     steps = np.linspace(-3, 3, columns)
-    zs = np.tile(means[typical], (len(dimensions), columns, 1))
-    for row, d in enumerate(dimensions):
-        zs[row, :, d] = center[d] + steps * scale[d]
-    count = len(dimensions) * columns
-    images = subject.decode(zs.reshape(count, -1), _take(y, np.zeros(count, int)))
+    zs = _vary(means[typical], dimensions, center + steps[:, None] * scale)
+    images = subject.decode(zs.reshape(-1, zs.shape[-1]), take(y, np.zeros(zs[..., 0].size, int)))
     faded = [evaluation.active_units(means[:, [d]]) == 0 for d in dimensions]
-    words = (form.format(amounts[d]) for d in dimensions)
+    words = [
+        "unused" if pale else form.format(amounts[d])
+        for d, pale in zip(dimensions, faded, strict=True)
+    ]
     return Grid(
-        images.reshape(len(dimensions), columns, *images.shape[1:]),
+        images.reshape(*zs.shape[:2], *images.shape[1:]),
         f"Each row varies one latent of a typical test {subject.noun[:-1]}\n"
         f"z from -3 to 3{unit}, the others fixed; {evaluation.active_units(means)} of "
         f"{means.shape[1]} latents are used, KL = {subject.mean('kl'):.1f} nats in all\n"
         f"{subject.caption}",
-        [
-            f"z{d}  {'unused' if pale else word}"
-            for d, pale, word in zip(dimensions, faded, words, strict=True)
-        ],
-        [f"{step:+.1f}{unit}" for step in steps],
+        [f"z{d}  {word}" for d, word in zip(dimensions, words, strict=True)],
+        [f"{step:.1f}{unit}" for step in steps],
         faded,
-        _given(subject.run),
+        given_pixels(subject.run),
     )
+
+
+def _vary(code, dimensions, values):
+    """Return codes (rows, columns, latent): `code`, in each row with one dimension replaced by its
+    values, of shape (columns, latent)."""
+    zs = np.tile(code, (len(dimensions), len(values), 1))
+    for row, dimension in enumerate(dimensions):
+        zs[row, :, dimension] = values[:, dimension]
+    return zs
 
 
 def latent_use(subject: Subject) -> tuple[np.ndarray, str]:
@@ -233,15 +160,19 @@ def interpolation(subject: Subject, columns: int = 12, most_rows: int = 6) -> Gr
     starts, ends = _endpoints(subject, most_rows)
     weights = np.linspace(0, 1, columns - 2)
     zs = means[starts, None] + weights[None, :, None] * (means[ends] - means[starts])[:, None]
-    ys = _take(subject.ys, np.repeat(starts, columns - 2))
+    ys = take(subject.ys, np.repeat(starts, columns - 2))
     images = subject.decode(zs.reshape(-1, zs.shape[-1]), ys)
     images = images.reshape(len(starts), columns - 2, *images.shape[1:])
-    first, last = (_whole(subject.run, _take(subject.test, i))[:, None] for i in (starts, ends))
-    given = "" if subject.ys is None else "; y is that of the left one throughout"
+    first, last = (
+        whole_images(subject.run, take(subject.test, i))[:, None] for i in (starts, ends)
+    )
+    given = ""
+    if subject.ys is not None:
+        given = "; y is the class of both" if np.ndim(subject.ys) == 1 else "; y is the left one's"
     return Grid(
         np.concatenate([first, images, last], axis=1),
         f"From one test {subject.noun[:-1]} to another, along the line between their codes\n"
-        f"{_likelihood(subject)}{given}\n{subject.caption}",
+        f"{likelihood_text(subject)}{given}\n{subject.caption}",
         column_labels=["original", *(f"{w:.0%}" for w in weights), "original"],
         column_breaks=(1, columns - 1),
     )
@@ -260,34 +191,6 @@ def overview(grids: Mapping[str, Grid]) -> list[Grid]:
         labels = grid.column_labels[:columns]
         cut.append(grid._replace(rows=grid.rows[:, :columns], title=title, column_labels=labels))
     return cut
-
-
-def _take(tree, indices):
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[indices], tree)
-
-
-def _draw(subject, key, ys, count):
-    """Return z from the prior, one for each y, or `count` where there is no y."""
-    run, params = subject.run, subject.params
-    sample = jax.jit(jax.vmap(lambda key, y: run.vae.prior(params, y).sample(key)))
-    return sample(jax.random.split(key, count), ys)
-
-
-def _whole(run, test):
-    """Return test images, with the given pixels where they belong."""
-    return images_of(test.x if run.dataset.given is None else test.x.values)
-
-
-def _given(run):
-    """Return which pixels of an image are given, or None."""
-    return None if run.dataset.given is None else as_images(run.dataset.given[None])[0, ..., 0]
-
-
-def _likelihood(subject):
-    nll, pixels = -subject.mean("log_likelihood"), subject.run.bits_dimensions
-    what = "-log p(x)" if subject.ys is None else "-log p(x|y)"
-    bits = f", {evaluation.bits_per_dim(nll, pixels):.2f} bits per pixel" if pixels else ""
-    return f"test set: {what} = {nll:.1f} nats{bits}"
 
 
 def _prior_range(subject, y):

@@ -7,6 +7,7 @@ import numpy as np
 
 from experiments.support import grids
 from experiments.support.assembly import Evaluation, Run
+from experiments.support.subjects import Subject, make_subject
 from vae_jax import figures, training
 from vae_jax.datasets import Examples
 
@@ -25,13 +26,13 @@ def draw_members(
             continue
         params = training.select_member(state, i).evaluation_params["vae"]
         own = folder / member.file_name if len(run.members) > 1 else folder
-        subject = grids.make_subject(
+        subject = make_subject(
             run, params, how_measured.keys.pictures, test, measured[i], member.name
         )
         draw_model(own, subject)
 
 
-def draw_model(folder: Path, subject: grids.Subject) -> None:
+def draw_model(folder: Path, subject: Subject) -> None:
     """Draw reconstructions and samples; of a condition, samples for each; where latents are real,
     a traversal, an interpolation and the latent means; and an overview of the first few.
 
@@ -57,7 +58,7 @@ def draw_model(folder: Path, subject: grids.Subject) -> None:
     figures.image_grids(overview, width=1600).savefig(folder / "overview.png")
 
 
-def draw_latent_means(subject: grids.Subject) -> Any:
+def draw_latent_means(subject: Subject) -> Any:
     """Draw the posterior means of the test set and say how well neighbours share a label."""
     means, labels = subject.measured["posterior_mean"], subject.test.y
     title = f"Where the test {subject.noun} lie in the latent space\n"

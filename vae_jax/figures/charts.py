@@ -111,7 +111,8 @@ _SPLITS = {"train": ("training", TRAINING, "-"), "validation": ("validation", VA
 def training_curves(history: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Any:
     """Draw ELBO, reconstruction and KL against the step, one panel each, a line per member.
 
-    The axes show the range of the last nine tenths of the steps: the first are far off.
+    The axes show the range of the last nine tenths of the steps, since the first are far off, and
+    at least two nats.
 
     Args:
       history: {"train" or "validation": {"step": (points,), "elbo": (points, members),
@@ -148,5 +149,6 @@ def _settled_range(history: Mapping[str, Any], quantity: str) -> tuple[float, fl
     values = values[np.isfinite(values)]
     if not len(values):
         return 0.0, 1.0
-    margin = 0.06 * np.ptp(values) + 1e-3
-    return values.min() - margin, values.max() + margin
+    margin = 0.06 * np.ptp(values)
+    missing = max(0.0, 2.0 - np.ptp(values) - 2 * margin)  # noise is not drawn as if it were news
+    return values.min() - margin - missing / 2, values.max() + margin + missing / 2

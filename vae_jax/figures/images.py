@@ -150,32 +150,42 @@ def _offsets(count: int, size: int, breaks: Sequence[int]) -> np.ndarray:
 
 
 def _to_colors(grid: Grid) -> np.ndarray:
+    """Return colors from 0 to 1, shape (rows, columns, height, width, 3).
+
+    The darkest value is black and the lightest white, with 0 and 1 always among them.
+    """
     rows = np.asarray(grid.rows)
-    if rows.ndim < 3:
-        raise ValueError(f"rows must have shape (rows, columns, *example), got {rows.shape}")
-    shape = rows.shape[:2]
-    for name, count in (("row_labels", shape[0]), ("column_labels", shape[1]), ("faded", shape[0])):
-        given = getattr(grid, name)
-        if len(given) not in (0, count):
-            raise ValueError(f"{name} must be {count} or none, got {len(given)}")
+    _check(grid, rows.shape)
     images = as_images(rows.reshape(-1, *rows.shape[2:]))
-    images = images.reshape(*shape, *images.shape[1:])
+    images = images.reshape(*rows.shape[:2], *images.shape[1:])
     low, high = np.nanmin(images, initial=0.0), np.nanmax(images, initial=1.0)
     colors = np.broadcast_to((images - low) / (high - low), (*images.shape[:4], 3))
     colors = np.where(np.isnan(colors), _MISSING, colors)
     if grid.marked is not None:
-        try:
-            marked = np.broadcast_to(grid.marked, colors.shape[:4])[..., None]
-        except ValueError:
-            raise ValueError(
-                f"marked must fit (rows, columns, height, width) = {colors.shape[:4]}, got "
-                f"{np.shape(grid.marked)}"
-            ) from None
+        marked = _fit(grid.marked, colors.shape[:4])[..., None]
         colors = np.where(marked > 0, 0.6 * colors + 0.4 * _GIVEN, colors)
     if len(grid.faded):
         faded = np.reshape(grid.faded, (-1, 1, 1, 1, 1))
         colors = np.where(faded, _FADE + (1 - _FADE) * colors, colors)
     return colors
+
+
+def _check(grid: Grid, shape: tuple[int, ...]) -> None:
+    if len(shape) < 3:
+        raise ValueError(f"rows must have shape (rows, columns, *example), got {shape}")
+    for name, count in (("row_labels", shape[0]), ("column_labels", shape[1]), ("faded", shape[0])):
+        given = getattr(grid, name)
+        if len(given) not in (0, count):
+            raise ValueError(f"{name} must be {count} or none, got {len(given)}")
+
+
+def _fit(marked: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        return np.broadcast_to(marked, shape)
+    except ValueError:
+        raise ValueError(
+            f"marked must fit (rows, columns, height, width) = {shape}, got {np.shape(marked)}"
+        ) from None
 
 
 def _draw_tiles(axes: Any, grid: Grid, tiles: _Tiles) -> None:
