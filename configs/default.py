@@ -55,7 +55,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.training = training = ml_collections.ConfigDict()
     training.batch_size = 100  # examples per step
-    training.num_epochs = 600  # length of the run
+    training.num_epochs = 400  # length of the run
     training.log_every_steps = 200  # between two lines of metrics.jsonl
     training.eval_every_epochs = 50  # between two ELBOs of the validation examples
     training.checkpoint_every_epochs = 200  # between two checkpoints
