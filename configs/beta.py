@@ -4,9 +4,19 @@
 
 Data: comes with scikit-learn. beta and the number of epochs are those of the best -log p(x) of the
 validation set: 87.4, 87.3 and 87.9 nats for beta = 2, 3 and 4, and 88.2 nats after 400 epochs.
+
+Test set, seed 0: -log p(x) 86.7 nats, ELBO -98.6 nats, in about 30 seconds on two cores.
 """
 
 from configs import default
+
+EXPECTED = {
+    "nll": (86.7, 1.0),
+    "elbo": (-98.6, 1.0),
+    "kl": (12.3, 0.25),
+    "active_units": (10, 0),
+    "minutes": 0.5,
+}
 
 
 def get_config():

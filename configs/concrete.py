@@ -5,9 +5,19 @@ ten classes, on scikit-learn's digits. `elbo` and `nll` are those of discrete sa
 
 Data: comes with scikit-learn. beta is that of the best ELBO of the validation set: -116.5, -112.3
 and -117.1 nats for beta = 1, 2 and 4.
+
+Test set, seed 0: -log p(x) 92.9 nats, ELBO -114.8 nats, in about 40 seconds on two cores.
 """
 
 from configs import default
+
+EXPECTED = {
+    "nll": (92.9, 1.0),
+    "elbo": (-114.8, 2.2),
+    "kl": (13.2, 0.3),
+    "active_units": (80, 2),
+    "minutes": 0.7,
+}
 
 
 def get_config():

@@ -4,9 +4,19 @@
 
 Data: comes with scikit-learn. beta is that of the best -log p(x) of the validation set: 89.6, 86.0,
 85.5 and 85.6 nats for beta = 1, 2, 3 and 4.
+
+Test set, seed 0: -log p(x) 85.7 nats, ELBO -95.8 nats, in about 40 seconds on two cores.
 """
 
 from configs import default
+
+EXPECTED = {
+    "nll": (85.7, 0.6),
+    "elbo": (-95.8, 1.0),
+    "kl": (12.2, 0.3),
+    "active_units": (10, 0),
+    "minutes": 0.7,
+}
 
 
 def get_config():
