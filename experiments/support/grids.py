@@ -118,8 +118,8 @@ def traversal(subject: Subject, columns: int = 11, most_rows: int = 10) -> Grid:
         images.reshape(*zs.shape[:2], *images.shape[1:]),
         f"Each row varies one latent of a typical test {subject.noun[:-1]}\n"
         f"z from -3 to 3{unit}, the others fixed; {evaluation.active_units(means)} of "
-        f"{means.shape[1]} latents are used, KL = {subject.mean('kl'):.1f} nats in all\n"
-        f"{subject.caption}",
+        f"{means.shape[1]} latents are used, KL = {subject.mean('kl'):.1f} nats in all"
+        f"{'; var: of posterior means' if 'var' in form else ''}\n{subject.caption}",
         [f"z{d}  {word}" for d, word in zip(dimensions, words, strict=True)],
         [f"{step:.1f}{unit}" for step in steps],
         faded,
@@ -140,7 +140,7 @@ def latent_use(subject: Subject) -> tuple[np.ndarray, str]:
     """Return how much each latent is used, and how that is written.
 
     It is the mean over the test set of the KL of each dimension, in nats; where q and p do not
-    factorize, the variance of the posterior mean.
+    factorize, the variance of the posterior mean over the test set.
     """
     vae, params = subject.run.vae, subject.params
 
@@ -150,7 +150,7 @@ def latent_use(subject: Subject) -> tuple[np.ndarray, str]:
     try:
         kl = jax.jit(jax.vmap(per_dimension))(subject.test.x, subject.ys)
     except TypeError:
-        return np.var(subject.measured["posterior_mean"], axis=0), "var {:.2f}"
+        return np.var(subject.measured["posterior_mean"], axis=0), "var {:.1f}"
     return np.mean(kl, axis=0), "{:.1f} nats"
 
 
