@@ -26,6 +26,17 @@ def test_any_example_becomes_an_image(shape, image):
     np.testing.assert_allclose(np.sort(kept), np.sort(xs.ravel().astype(np.float32)))
 
 
+def test_fields_are_joined():
+    """Side by side from the left, or upwards from the bottom, with NaN between and as filling."""
+    a, b = np.zeros((2, 1, 2, 1)), np.ones((2, 1, 3, 1))
+    nan = np.nan
+    beside = figures.side_by_side([a, b])[0, ..., 0]
+    np.testing.assert_array_equal(beside, [[0, 0, nan, 1, 1, 1]])
+    above = figures.above_each_other([a, b])[0, ..., 0]
+    np.testing.assert_array_equal(above, [[1, 1, 1], [nan, nan, nan], [0, 0, nan]])
+    assert figures.side_by_side([a, np.ones((2, 1, 3, 3))]).shape == (2, 1, 6, 3)
+
+
 def drawn(grid):
     """Return what a figure of one grid shows: (axes, canvas)."""
     (axes,) = figures.image_grids([grid]).axes

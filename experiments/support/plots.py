@@ -36,7 +36,7 @@ def draw_model(folder: Path, subject: Subject) -> None:
     """Draw reconstructions and samples; of a condition, samples for each; where latents are real,
     a traversal, an interpolation and the latent means; and an overview of the first few.
 
-    Images show the mean of p(x|z), not a draw from it; several fields stand side by side.
+    Images show the mean of p(x|z), not a draw from it; several fields are joined to one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {

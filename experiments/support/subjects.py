@@ -10,7 +10,7 @@ from experiments.support.assembly import Run
 from vae_jax import evaluation
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Masked
-from vae_jax.figures import as_images, side_by_side
+from vae_jax.figures import above_each_other, as_images, side_by_side
 
 _OF_DIGITS = ("digits", "digit_halves", "mnist", "binarized_mnist")
 
@@ -93,11 +93,17 @@ def make_decode(run: Run, params: Any) -> Callable[[Any, Any], np.ndarray]:
 
 
 def images_of(xs: Any) -> np.ndarray:
-    """Return examples as images (examples, height, width, color), missing entries as NaN."""
+    """Return examples as images (examples, height, width, color), missing entries as NaN.
+
+    Several fields are joined: one above the other where all are wider than high, the first at the
+    bottom, and otherwise side by side.
+    """
     if isinstance(xs, Masked):
         xs = np.where(np.asarray(xs.mask) > 0, xs.values, np.nan)
     if isinstance(xs, Mapping):
-        return side_by_side([as_images(xs[field]) for field in xs])
+        parts = [as_images(xs[field]) for field in xs]
+        are_wide = all(part.shape[2] > part.shape[1] for part in parts)
+        return above_each_other(parts) if are_wide else side_by_side(parts)
     return as_images(xs)
 
 

@@ -4,12 +4,20 @@ A title's first line says what is seen and is set in bold; the lines after it gi
 """
 
 from vae_jax.figures.charts import MARKERS, PALETTE, latent_scatter, training_curves
-from vae_jax.figures.images import Grid, as_images, image_grid, image_grids, side_by_side
+from vae_jax.figures.images import (
+    Grid,
+    above_each_other,
+    as_images,
+    image_grid,
+    image_grids,
+    side_by_side,
+)
 
 __all__ = [
     "MARKERS",
     "PALETTE",
     "Grid",
+    "above_each_other",
     "as_images",
     "image_grid",
     "image_grids",

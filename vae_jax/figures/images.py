@@ -69,6 +69,15 @@ def side_by_side(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(padded, axis=2)[:, :, :-1]
 
 
+def above_each_other(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join images (examples, height, width, color) upwards, the first at the bottom.
+
+    A row of NaN lies between; narrower ones are filled up with NaN on the right.
+    """
+    turned = [part.swapaxes(1, 2) for part in reversed(parts)]
+    return side_by_side(turned).swapaxes(1, 2)
+
+
 def image_grid(
     rows: np.ndarray,
     title: str,
