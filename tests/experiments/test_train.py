@@ -44,7 +44,7 @@ def test_every_config_runs(tmp_path, config):
 def test_files_of_a_run(trained):
     workdir, _ = trained
     assert (workdir / "figures" / "curves.png").exists()
-    names = "reconstructions samples traversal interpolation latent_means"
+    names = "reconstructions samples overview traversal interpolation latent_means"
     for seed in (0, 1):
         pictures = {path.name for path in (workdir / "figures" / f"seed={seed}").iterdir()}
         assert pictures == {f"{name}.png" for name in names.split()}
