@@ -1,8 +1,15 @@
-"""Every field and its default. The other configs start from this one and state what differs.
+"""Every field and its default: the plain ELBO (Kingma & Welling, 2014) on scikit-learn's digits.
 
-Any field is set on the command line as --config.block.field=value. The options of the rows that a
-block names (of the posterior, the objective, ...) are None here, which stands for the row's own
-default: docs/options.md lists them.
+    python -m experiments.train --config=configs/default.py
+
+The other configs start from this one and state what differs. Any field is set on the command line
+as --config.block.field=value. The options of the rows that a block names (of the posterior, the
+objective, ...) are None here, which stands for the row's own default: docs/options.md lists them.
+
+Data: comes with scikit-learn. The number of epochs is that of the best -log p(x) of the validation
+set: 91.1, 89.6 and 89.9 nats after 200, 400 and 600.
+
+Test set, seed 0: -log p(x) 89.9 nats, ELBO -98.2 nats, in about 20 seconds on two cores.
 """
 
 import ml_collections
@@ -10,6 +17,14 @@ from ml_collections import config_dict
 
 from vae_jax.lookup import options_of
 from vae_jax.tables import TABLES
+
+EXPECTED = {
+    "nll": (89.9, 1.8),
+    "elbo": (-98.2, 1.2),
+    "kl": (19.3, 0.3),
+    "active_units": (10, 0),
+    "minutes": 0.4,
+}
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -55,7 +70,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.training = training = ml_collections.ConfigDict()
     training.batch_size = 100  # examples per step
-    training.num_epochs = 600  # length of the run
+    training.num_epochs = 400  # length of the run
     training.log_every_steps = 200  # between two lines of metrics.jsonl
     training.eval_every_epochs = 50  # between two ELBOs of the validation examples
     training.checkpoint_every_epochs = 200  # between two checkpoints

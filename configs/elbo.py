@@ -2,7 +2,8 @@
 
     python -m experiments.train --config=configs/elbo.py --config.data.data_dir=DIR
 
-784-200-200-50, tanh, one sample of z, KL in closed form, batch 200, 150 epochs.
+784-200-200-50, tanh, one sample of z, KL in closed form, batch 200, 150 epochs: about 5 minutes on
+two cores. Data: MNIST, prepared by tensorflow-datasets in DIR.
 """
 
 from configs import default

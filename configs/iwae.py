@@ -2,7 +2,8 @@
 
     python -m experiments.train --config=configs/iwae.py --config.data.data_dir=DIR
 
-The network and data of configs/elbo.py, for 50 epochs.
+The network and data (MNIST, prepared by tensorflow-datasets in DIR) of configs/elbo.py, for 50
+epochs.
 """
 
 from configs import elbo

@@ -14,9 +14,7 @@ from tests.support.programs import train_here
 from vae_jax import datasets
 
 # {config: (pictures beside the common ones, arrays that encode writes, arrays that sample writes)}
-COMMON = {"reconstructions", "samples", "curves"}
-
-
+COMMON = {"reconstructions", "samples", "overview", "curves"}
 REAL = {"traversal", "interpolation", "latent_means"}
 
 

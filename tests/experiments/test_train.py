@@ -44,7 +44,7 @@ def test_every_config_runs(tmp_path, config):
 def test_files_of_a_run(trained):
     workdir, _ = trained
     assert (workdir / "figures" / "curves.png").exists()
-    names = "reconstructions samples traversal interpolation latent_means"
+    names = "reconstructions samples overview traversal interpolation latent_means"
     for seed in (0, 1):
         pictures = {path.name for path in (workdir / "figures" / f"seed={seed}").iterdir()}
         assert pictures == {f"{name}.png" for name in names.split()}
@@ -70,7 +70,7 @@ def test_files_of_a_run(trained):
 def test_screen_of_a_run(trained):
     """Header, plain progress lines (no terminal here) and the table of both seeds."""
     _, printed = trained
-    for word in ("device", "binarization none", "binomial", "parameters", "beta=2.0", "active"):
+    for word in ("device", "17 levels", "binomial", "parameters", "beta=3.0", "active"):
         assert word in printed
     assert re.search(
         r"36/36  ELBO -\d+\.\d\d  KL \d+\.\d\d  reconstruction -.* nats  .* examples/s", printed

@@ -56,6 +56,13 @@ class Values(NamedTuple):
         return tuple(kind for kind, holds in kinds.items() if holds)
 
     @property
+    def protocol(self) -> str:
+        """How the values are used: their binarization, or what they are without one."""
+        if self.binarization != "none":
+            return f"binarization {self.binarization}"
+        return f"{self.num_levels} levels" if "levels" in self.kinds else "values as they are"
+
+    @property
     def num_levels(self) -> int:
         """The number of values 0, 1 / maximum, ..., 1."""
         return int(self.maximum) + 1
@@ -121,11 +128,12 @@ class Dataset(NamedTuple):
     @property
     def protocol(self) -> str:
         """What a reported number depends on: data set, binarization, and which part is given."""
-        how = self.binarization
-        if isinstance(how, Mapping):
-            how = ", ".join(f"{each} ({field})" for field, each in how.items())
+        if self.is_plain:
+            how = self.values.protocol
+        else:
+            how = ", ".join(f"{field}: {each.protocol}" for field, each in self.fields.items())
         part = "" if self.given is None else f", {self.given.mean():.0%} of the image given"
-        return f"{self.name}, binarization {how}{part}"
+        return f"{self.name}, {how}{part}"
 
     def by_field(self, name: str) -> Any:
         """Return one entry of Values, or {field: entry} where there are fields."""

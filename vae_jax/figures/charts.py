@@ -1,0 +1,154 @@
+"""Points in the latent plane, and curves of training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vae_jax.figures.pages import LINE, make_figure, wrap_title, write_title
+
+# Ten colors that readers with color-vision deficiencies tell apart (Paul Tol's "muted", and
+# black); the markers tell them apart without color.
+PALETTE = (
+    *("#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677"),
+    *("#882255", "#44AA99", "#999933", "#AA4499", "#000000"),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+TRAINING, VALIDATION = "#0072B2", "#D55E00"
+
+
+def latent_scatter(means: np.ndarray, labels: np.ndarray | None, title: str) -> Any:
+    """Draw posterior means in the plane.
+
+    Of more than two dimensions, the plane is that of Fisher's first two linear discriminants of
+    three to ten labels, otherwise that of the first two principal axes. Up to ten labels have a
+    color and a marker each, and stand at the median of their points; more share a scale of colors.
+
+    Args:
+      means: shape (examples, latent).
+      labels: one integer per example, or None.
+      title: above the picture.
+
+    Raises:
+      ValueError: labels that are not one per example.
+    """
+    means = np.asarray(means)
+    if labels is not None and len(labels) != len(means):
+        raise ValueError(f"labels must be one per example: {len(labels)} for {len(means)}")
+    points, names = _in_the_plane(means, labels)
+    lines = wrap_title(title, 760)
+    top = 12 + LINE * len(lines)
+    figure = make_figure(820, 600 + top)
+    write_title(figure, lines, 0.03)
+    axes = figure.add_axes((0.08, 0.09, 0.82, 0.9 - top / (600 + top)))
+    _scatter(figure, axes, points, labels)
+    axes.set_xlabel(names[0], fontsize=10.5)
+    axes.set_ylabel(names[1], fontsize=10.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _in_the_plane(means: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, list[str]]:
+    """Return points in the plane and what its two axes are."""
+    if means.shape[1] == 1:
+        return np.concatenate([means, np.zeros_like(means)], axis=1), ["z0", ""]
+    if means.shape[1] == 2:
+        return means, ["z0", "z1"]
+    if labels is not None and 2 < len(np.unique(labels)) <= len(PALETTE):
+        names = [f"{each} linear discriminant of the labels" for each in ("first", "second")]
+        return discriminant_axes(means, labels), names
+    centered = means - means.mean(axis=0)
+    _, lengths, directions = np.linalg.svd(centered, full_matrices=False)
+    shares = lengths**2 / max(np.sum(lengths**2), 1e-12)
+    names = [f"principal axis {i + 1} ({shares[i]:.0%} of the variance)" for i in range(2)]
+    return centered @ directions[:2].T, names
+
+
+def discriminant_axes(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return Fisher's first two linear discriminants of labelled points, shape (points, 2).
+
+    They are the directions with the largest ratio of the variance of the labels' means to the
+    variance within a label, in units of the latter's standard deviation.
+    """
+    centered = points - points.mean(axis=0)
+    means = np.stack([centered[labels == each].mean(axis=0) for each in np.unique(labels)])
+    own = means[np.unique(labels, return_inverse=True)[1]]
+    within = (centered - own).T @ (centered - own) / len(points)
+    ridge = 1e-4 * np.trace(within) / len(within) + 1e-12  # of latents that never vary
+    variances, axes = np.linalg.eigh(within + ridge * np.eye(len(within)))
+    whiten = axes / np.sqrt(variances)
+    _, _, directions = np.linalg.svd(own @ whiten, full_matrices=False)
+    return centered @ whiten @ directions[:2].T
+
+
+def _scatter(figure: Any, axes: Any, points: np.ndarray, labels: np.ndarray | None) -> None:
+    if labels is None:
+        axes.scatter(*points.T, s=16, linewidths=0, color=TRAINING, alpha=0.7)
+        return
+    if len(np.unique(labels)) > len(PALETTE):
+        drawn = axes.scatter(*points.T, s=16, linewidths=0, c=labels, cmap="viridis")
+        figure.colorbar(drawn, label="label")
+        return
+    for i, label in enumerate(np.unique(labels)):
+        own, color = points[labels == label], PALETTE[i]
+        style = {"color": color, "marker": MARKERS[i], "label": str(label)}
+        axes.scatter(*own.T, s=26, linewidths=0, alpha=0.75, **style)
+        box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": color}
+        text = {"fontsize": 15, "fontweight": "bold", "bbox": box | {"linewidth": 2.5}}
+        axes.text(*np.median(own, axis=0), str(label), ha="center", va="center", zorder=3, **text)
+    outside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
+    axes.legend(title="label", fontsize=10.5, markerscale=1.5, **outside)
+
+
+_CURVES = {
+    "elbo": "ELBO",
+    "reconstruction": "reconstruction: E log p(x|z)",
+    "kl": "KL(q(z|x) || p(z))",
+}
+_SPLITS = {"train": ("training", TRAINING, "-"), "validation": ("validation", VALIDATION, "--")}
+
+
+def training_curves(history: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Any:
+    """Draw ELBO, reconstruction and KL against the step, one panel each, a line per member.
+
+    The axes show the range of the last nine tenths of the steps, since the first are far off, and
+    at least two nats.
+
+    Args:
+      history: {"train" or "validation": {"step": (points,), "elbo": (points, members),
+        "reconstruction": ..., "kl": ...}}, in nats.
+      title: above the panels.
+    """
+    lines = wrap_title(title, 1000)
+    top = 12 + LINE * len(lines)
+    figure = make_figure(1080, 340 + top)
+    write_title(figure, lines, 0.01)
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - top / (340 + top)))
+    for axes, quantity in zip(figure.subplots(1, 3), _CURVES, strict=True):
+        for split, curve in history.items():
+            name, color, dashes = _SPLITS.get(split, (split, "0.4", ":"))
+            style = {"color": color, "linestyle": dashes, "linewidth": 1.8}
+            drawn = axes.plot(np.ravel(curve["step"]), curve[quantity], **style)
+            drawn[0].set_label(name)
+        axes.set_ylim(*_settled_range(history, quantity))
+        axes.set_title(_CURVES[quantity], fontsize=11)
+        axes.set(xlabel="step", ylabel="nats per example")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(fontsize=10, loc="lower right")
+    return figure
+
+
+def _settled_range(history: Mapping[str, Any], quantity: str) -> tuple[float, float]:
+    last = max(np.max(curve["step"]) for curve in history.values())
+    settled = [
+        np.ravel(np.asarray(curve[quantity])[np.ravel(curve["step"]) >= last / 10])
+        for curve in history.values()
+    ]
+    values = np.concatenate(settled)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    margin = 0.06 * np.ptp(values)
+    missing = max(0.0, 2.0 - np.ptp(values) - 2 * margin)  # noise is not drawn as if it were news
+    return values.min() - margin - missing / 2, values.max() + margin + missing / 2
