@@ -103,7 +103,7 @@ def test_a_changed_config_on_an_old_workdir_is_refused(trained):
     before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
     done = train(workdir, *TRAINED, "--config.objective.beta=7")
     assert done.returncode == 2
-    assert "objective.beta was 2.0, is 7.0" in done.stderr
+    assert "objective.beta was 3.0, is 7.0" in done.stderr
     assert before == {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
 
 
