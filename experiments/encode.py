@@ -138,7 +138,7 @@ def check_array_fits(
         "unit": (is_within, f"values in 0 .. {maximum:g}"),
         "levels": (is_within and is_integer, f"integers 0 .. {maximum:g}"),
         "counts": (low >= 0 and is_integer, "integers >= 0"),
-        "real": (True, f"values that {maximum:g} divides"),
+        "real": (True, f"values in units of which {maximum:g} stands for 1"),
     }[kind]
     # Values in 0 .. 1, where the run divides by 255: nobody has so dark images, but many divide.
     if not fits or 0 < high <= 1 < maximum:

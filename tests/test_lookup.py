@@ -130,13 +130,13 @@ def test_options_of_the_chosen_rows_are_used():
         (
             "radios",
             [("shape", "round"), ("color", "blue")],
-            "radios=7 is no option of any shape or color (did you mean 'radius'?) (known: depth, "
+            "radios=7 is no option of any row (did you mean 'radius'?) (known: depth, "
             "is_open, radius, side); chosen: shape='round', color='blue'",
         ),
         (
             "size",
             [("shape", "round")],
-            "size=7 is no option of any shape or color (did you mean 'side'?) (known: depth, "
+            "size=7 is no option of any row (did you mean 'side'?) (known: depth, "
             "is_open, radius, side); chosen: shape='round'",
         ),
     ],

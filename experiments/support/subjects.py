@@ -79,17 +79,11 @@ def make_subject(
 
 
 def make_decode(run: Run, params: Any) -> Callable[[Any, Any], np.ndarray]:
-    """Make decode(zs, ys) -> images of the means of p(x|z, y), with the given pixels as given.
-
-    Of two layers of latents, zs is a tuple of both or the lower layer.
-    """
+    """Make decode(zs, ys) -> images of the means of p(x|z, y), with the given pixels as given."""
     means = jax.jit(jax.vmap(lambda z, y: run.vae.decode(params, z, y).mean))
-    given, is_layered = run.dataset.given, run.vae.latents == "two layers"
+    given = run.dataset.given
 
     def decode(zs, ys):
-        if is_layered and not isinstance(zs, tuple):
-            # p(x|z) is given by the lower layer alone: what stands for the upper one is not read.
-            zs = (zs, np.zeros((len(zs), run.config.vae.upper_dim), np.float32))
         images = jax.device_get(means(zs, ys))
         if given is not None and ys is not None:
             images = np.where(given, ys, images)

@@ -34,3 +34,14 @@ def test_poisson_of_counts_and_levels_of_classes():
     assert data.values.kinds == ("real", "counts")
     assert datasets.from_arrays(COUNTS, maximum=20.0).values.kinds == ("real", "unit", "levels")
     assert datasets.from_arrays(HALF).values.kinds == ("real",)
+
+
+def test_ranges_and_bits_are_judged_by_all_examples():
+    """A grey test row beside training bits is no bit, and a test value may exceed the others."""
+    bits = np.zeros((4, 3), np.float32)
+    grey, large = np.full((4, 3), 0.5, np.float32), np.full((4, 3), 1.7, np.float32)
+    made = datasets.make_dataset("made", *map(Examples, (bits, bits, grey)), 1.0, "none")
+    assert (made.values.binarization, made.values.value_range) == ("none", (0.0, 0.5))
+    made = datasets.make_dataset("made", *map(Examples, (bits, large, bits)), 1.0, "none")
+    np.testing.assert_allclose(made.values.value_range, (0, 1.7), rtol=1e-6)
+    assert "unit" not in made.values.kinds

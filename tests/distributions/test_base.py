@@ -16,7 +16,13 @@ from tests.support.families import (
 )
 from tests.support.linear_gaussian import assert_mean_is
 from vae_jax import distributions
-from vae_jax.distributions import DiscretizedLogistic, Distribution, FullGaussian
+from vae_jax.distributions import (
+    Bernoulli,
+    DiscretizedLogistic,
+    Distribution,
+    FullGaussian,
+    Gaussian,
+)
 
 # Those that are made of other distributions, and the relaxations: they have tests of their own.
 ELSEWHERE = {"BinaryConcrete", "Chain", "Concrete", "Flow", "Mixture", "Observed", "Product"}
@@ -116,3 +122,12 @@ def test_log_prob_is_the_sum_of_one_number_a_variable(family):
     per_dimension = q.log_prob_per_dimension(value)
     assert per_dimension.shape == (3,)
     np.testing.assert_allclose(q.log_prob(value), np.sum(per_dimension), 1e-5)
+
+
+def test_a_value_of_another_shape_is_refused():
+    """Broadcast, the density of 784 bits at a (784, 1) value counted each of them 784 times."""
+    for p in (Bernoulli(jnp.zeros(784)), Gaussian(jnp.zeros(784), jnp.zeros(784))):
+        for shape in ((784, 1), (5, 784), (), (1,)):
+            with pytest.raises(ValueError, match=r"has shape \(784,\), got .*jax.vmap"):
+                p.log_prob(jnp.zeros(shape))
+        assert p.log_prob(jnp.zeros(784)).shape == ()

@@ -252,7 +252,7 @@ def test_discretized_logistic_samples_have_its_frequencies():
     """Chi-square of 20,000 samples. Mutants: floor for round, levels outside [0, 1] kept."""
     q = EXAMPLES[DiscretizedLogistic][0]
     samples = samples_of(q)
-    log_probs, _ = level_log_probs(q.mean, q.log_scale, 6)
+    log_probs, _ = level_log_probs(q.location, q.log_scale, 6)
     for column, row in zip(samples.T, log_probs, strict=True):
         index = np.rint(column * 5).astype(int)
         np.testing.assert_allclose(column, index / 5, 1e-6)
@@ -272,3 +272,34 @@ def test_levels_of_bytes_are_read_as_such():
 def test_fewer_than_two_levels_are_refused(num_levels):
     with pytest.raises(ValueError, match=f"num_levels={num_levels} is not at least 2"):
         DiscretizedLogistic(jnp.zeros(3), jnp.zeros(3), num_levels)
+
+
+@pytest.mark.parametrize("location", [-0.5, 0.0, 0.3, 0.77, 1.0, 1.8])
+def test_mean_of_the_logistic_levels_is_their_mean(location):
+    """Against the sum over all levels of x P(x); near and beyond the ends the location is not it:
+    at 1.8 it lies outside of 0 .. 1 altogether."""
+    q = DiscretizedLogistic(jnp.array([location]), jnp.array([-1.0]), 16)
+    levels = np.arange(16) / 15
+    log_probs = [q.log_prob(jnp.array([x], jnp.float32)) for x in levels]
+    probabilities = np.exp(np.array(log_probs, np.float64))
+    mean = np.sum(levels * probabilities)
+    np.testing.assert_allclose(q.mean[0], mean, rtol=1e-5)
+    np.testing.assert_allclose(
+        q.variance[0], np.sum((levels - mean) ** 2 * probabilities), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        Levels(jnp.zeros((1, 256))),
+        DiscretizedLogistic(jnp.array([0.5]), jnp.array([-1.0]), 256),
+        Binomial(jnp.array([0.0]), 255),
+    ],
+    ids=lambda p: type(p).__name__,
+)
+@pytest.mark.parametrize("x", [-1 / 255, 256 / 255])
+def test_levels_end_at_zero_and_one(p, x):
+    """The level below the first one read as the last one, and the one above the last gave NaN."""
+    assert float(p.log_prob(jnp.array([x], jnp.float32))) == -np.inf
+    assert np.isfinite(p.log_prob(jnp.array([0.0]))) and np.isfinite(p.log_prob(jnp.array([1.0])))

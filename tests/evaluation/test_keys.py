@@ -42,9 +42,9 @@ def make_run(vae):
     data = data._replace(test=jax.tree.map(lambda leaf: leaf[:NUM_EXAMPLES], data.test))
     # The programs ask these few things of a config.
     config = collections.namedtuple("Config", "vae")
-    block = collections.namedtuple("Block", "conditional")
+    block = collections.namedtuple("Block", "conditional likelihood")
     return Run(
-        config=config(block(False)),
+        config=config(block(False, "bernoulli")),
         dataset=data,
         vae=vae,
         init=None,
@@ -87,6 +87,9 @@ def record(keys, folder, monkeypatch):
         )
     )
     measured = recorded("posterior means", means, params, indices, test)
+    # What the captions of the pictures say.
+    names = ("log_likelihood", "elbo", "kl", "reconstruction")
+    measured |= {name: np.zeros(NUM_EXAMPLES) for name in names}
     recorded("codes", encode.make_describe(run.vae, keys.codes), params, indices, test)
     failure = training.Failure(jnp.array([-1]), jnp.array([-1]))
     state = training.TrainState(0, {"vae": jnp.zeros((1, 1))}, (), (), (), (), failure)
@@ -135,3 +138,11 @@ def test_a_split_key_is_a_folded_one(key):
     split = jax.random.split(key, 7)
     folded = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(7))
     np.testing.assert_array_equal(*map(jax.random.key_data, (split, folded)))
+
+
+def test_an_evaluation_shares_no_key_with_a_run_of_the_same_seed():
+    """Without a purpose folded in first, training's second key was the evaluation's, too."""
+    root = jax.random.key(0)
+    run, measured = training.run_keys(root), evaluation.evaluation_keys(root)
+    words = {tuple(np.asarray(jax.random.key_data(key))) for key in (*run, *measured)}
+    assert len(words) == len(run) + len(measured)

@@ -26,7 +26,8 @@ def test_no_unit_is_active_by_noise(posterior):
     """A posterior that is the same for every x. Mutant: noise of its own for each example, whose
     means of 100 draws vary by 0.01, the threshold."""
     prior = "two_layers" if posterior == "two_layers" else "standard_normal"
-    vae = models.make_vae((4,), posterior=posterior, prior=prior, latent_dim=3, hidden=(5,))
+    sizes = {"latent_dim": 3, "hidden": (5,)}
+    vae = models.make_vae((4,), posterior=posterior, prior=prior, likelihood="gaussian", **sizes)
     xs = jax.random.normal(jax.random.key(0), (200, 4))
     params = vae.init(jax.random.key(1), datasets.Examples(xs))
     params["encoder"] = jax.tree.map(jnp.zeros_like, params["encoder"])

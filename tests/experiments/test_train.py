@@ -49,7 +49,7 @@ def test_files_of_a_run(trained):
         pictures = {path.name for path in (workdir / "figures" / f"seed={seed}").iterdir()}
         assert pictures == {f"{name}.png" for name in names.split()}
     saved = json.loads((workdir / "config.json").read_text())
-    assert saved["config"]["objective"]["beta"] == 2.0
+    assert saved["config"]["objective"]["beta"] == 3.0
     assert {"jax", "flax"} <= saved["versions"].keys() and saved["device"] and saved["data"]
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 36

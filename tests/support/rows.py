@@ -8,8 +8,7 @@ import numpy as np
 
 from vae_jax.datasets import Examples
 from vae_jax.lookup import options_of
-from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS, TABLES, make_vae
-from vae_jax.models.vae import Field
+from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS, TABLES, Field, make_vae
 
 KEY = jax.random.key(0)
 NUM_EXAMPLES, NUM_VALUES, NUM_LEVELS, NUM_CLASSES = 8, 6, 5, 3

@@ -34,11 +34,13 @@ def make_optimizer():
     return training.make_optimizer("adam", schedule, clip_norm=10.0)
 
 
-def make_state(dataset, num_members=1, ema_decay=0.0, learning_rate=1e-2, optimizer=None):
-    """Return the state at step 0, member i with seed i."""
+def make_state(
+    dataset, num_members=1, ema_decay=0.0, learning_rate=1e-2, optimizer=None, keys=None
+):
+    """Return the state at step 0, member i with seed i, or with these keys."""
     vae, objective, _ = make_parts(dataset)
     return training.init_members(
-        jax.vmap(jax.random.key)(jnp.arange(num_members)),
+        jax.vmap(jax.random.key)(jnp.arange(num_members)) if keys is None else keys,
         {"learning_rate": learning_rate, **objective.hparams},
         vae=vae,
         objective=objective,

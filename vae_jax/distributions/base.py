@@ -29,6 +29,11 @@ class Distribution:
         """Return the log-density of `value` in nats, summed over the event axes."""
         raise NotImplementedError
 
+    @property
+    def some_value(self) -> Any:
+        """A value inside the support, to stand in for a missing one: the mean."""
+        return self.mean
+
     def sample_and_log_prob(self, key: Key[Array, ""]) -> tuple[Any, Float[Array, ""]]:
         """Draw one value and return it with its log-density in nats."""
         value = self.sample(key)

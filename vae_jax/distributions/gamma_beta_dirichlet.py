@@ -13,6 +13,7 @@ from typing import Any
 import jax
 from jax import Array
 import jax.numpy as jnp
+from jax.scipy.special import betaln, gammaln, xlog1py, xlogy
 from jaxtyping import Float, Key
 
 from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
@@ -54,9 +55,13 @@ class Gamma(Factorized):
         """Return a log b + (a - 1) log x - b x - log Gamma(a) of each x, in nats."""
         # With log Gamma(a) = (a - 1/2) log a - a + log(2 pi) / 2 + e(a), whose large terms cancel
         # those of a log b and b x: what is left is precise for large a too.
-        a, scaled = self.concentration, self.rate * value
-        exponent = -a * exp_gap(log_ratio(a, scaled))
-        return exponent + 0.5 * jnp.log(a) - jnp.log(value) - 0.5 * LOG_2PI - stirling_error(a)
+        a, b = self.concentration, self.rate
+        is_edge = value <= 0
+        x = jnp.where(is_edge, 1.0, value)
+        exponent = -a * exp_gap(log_ratio(a, b * x, jnp.log(a) - jnp.log(b) - jnp.log(x)))
+        inside = exponent + 0.5 * jnp.log(a) - jnp.log(x) - 0.5 * LOG_2PI - stirling_error(a)
+        at_edge = xlogy(a, b) + xlogy(a - 1, value) - gammaln(a)
+        return jnp.where(is_edge, at_edge, inside)
 
 
 @jax.tree_util.register_dataclass
@@ -94,12 +99,14 @@ class Beta(Factorized):
         """Return (alpha - 1) log x + (beta - 1) log(1 - x) - log B of each x, in nats."""
         # As for gamma variables, the large terms of log B cancel those of the powers.
         a, b = self.alpha, self.beta
-        powers = a * (jnp.log(value) + jnp.log1p(b / a)) + b * (
-            jnp.log1p(-value) + jnp.log1p(a / b)
-        )
+        is_edge = (value <= 0) | (value >= 1)
+        x = jnp.where(is_edge, 0.5, value)
+        powers = a * (jnp.log(x) + jnp.log1p(b / a)) + b * (jnp.log1p(-x) + jnp.log1p(a / b))
         scales = 0.5 * (jnp.log(a) + jnp.log(b) - jnp.log(a + b) - LOG_2PI)
         errors = stirling_error(a) + stirling_error(b) - stirling_error(a + b)
-        return powers + scales - errors - jnp.log(value) - jnp.log1p(-value)
+        inside = powers + scales - errors - jnp.log(x) - jnp.log1p(-x)
+        at_edge = xlogy(a - 1, value) + xlog1py(b - 1, -value) - betaln(a, b)
+        return jnp.where(is_edge, at_edge, inside)
 
 
 @jax.tree_util.register_dataclass
@@ -137,10 +144,13 @@ class Dirichlet(Distribution):
         """Return sum_k (a_k - 1) log x_k - log B(a) of each point x, in nats."""
         # As for gamma variables, the large terms of log B cancel those of the powers.
         a, total = self.concentration, jnp.sum(self.concentration, axis=-1)
-        powers = a * log_ratio(value * total[..., None], a)
-        scales = 0.5 * jnp.log(a) - jnp.log(value) - 0.5 * LOG_2PI - stirling_error(a)
+        is_edge = value <= 0
+        x = jnp.where(is_edge, 1.0, value)
+        inside = a * log_ratio(x * total[..., None], a) - jnp.log(x)
+        at_edge = xlogy(a - 1, value) + a * (jnp.log(total)[..., None] - jnp.log(a))
+        scales = 0.5 * jnp.log(a) - 0.5 * LOG_2PI - stirling_error(a)
         normalizer = 0.5 * (LOG_2PI - jnp.log(total)) + stirling_error(total)
-        return jnp.sum(powers + scales, axis=-1) + normalizer
+        return jnp.sum(jnp.where(is_edge, at_edge, inside) + scales, axis=-1) + normalizer
 
     def log_prob(self, value: Float[Array, "*event k"]) -> Float[Array, ""]:
         """Return the log-density of `value` in nats, summed over the event axes."""

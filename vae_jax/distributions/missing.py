@@ -50,8 +50,9 @@ class Observed(Distribution):
     def log_prob_per_dimension(self, value: Masked) -> Float[Array, "*event"]:
         """Return the log-density of each observed entry in nats, and 0 of each missing one."""
         # Missing entries are replaced before the density is computed: dropping a NaN afterwards
-        # would leave its gradient NaN. 0 lies in the support of every likelihood.
-        values = jnp.where(spread(value.mask, value.values), value.values, 0)
+        # would leave its gradient NaN.
+        stand_in = jax.lax.stop_gradient(self.base.some_value)
+        values = jnp.where(spread(value.mask, value.values), value.values, stand_in)
         log_probs = self.base.log_prob_per_dimension(values)
         return jnp.where(spread(value.mask, log_probs), log_probs, 0)
 

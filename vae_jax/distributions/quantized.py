@@ -89,6 +89,11 @@ class DiscretizedLogistic(Factorized):
             raise ValueError(f"num_levels={self.num_levels} is not at least 2")
 
     @property
+    def some_value(self) -> Float[Array, "*event"]:
+        """The first level; the mean takes a sum over all of them."""
+        return jnp.zeros(jnp.broadcast_shapes(jnp.shape(self.location), jnp.shape(self.log_scale)))
+
+    @property
     def mean(self) -> Float[Array, "*event"]:
         """The mean of the levels, sum_j P(X >= j) / (L - 1) over the levels j = 1 .. L - 1."""
         return self._moments()[0]

@@ -12,12 +12,18 @@ from jaxtyping import Float
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
 
 
-def log_ratio(a: Any, b: Any) -> Float[Array, "*shape"]:
-    """Return log(a / b) of a, b > 0, precise where a is close to b."""
-    excess = (a - b) / b
-    is_near = jnp.abs(excess) < 0.5
-    near = jnp.log1p(jnp.where(is_near, excess, 0.0))
-    return jnp.where(is_near, near, jnp.log(a) - jnp.log(b))
+def log_ratio(a: Any, b: Any, far: Any = None) -> Float[Array, "*shape"]:
+    """Return log(a / b) of a, b > 0, precise where a is close to b.
+
+    Args:
+      a, b: positive; where b underflows to 0, `far` is the result.
+      far: log a - log b, where it is known better than from a and b.
+    """
+    far = jnp.log(a) - jnp.log(b) if far is None else far
+    is_near = jnp.abs(far) < 0.4
+    # Both forms are given safe numbers where they are not used: their gradients stay finite.
+    a, b = jnp.where(is_near, a, 1.0), jnp.where(is_near, b, 1.0)
+    return jnp.where(is_near, jnp.log1p((a - b) / b), far)
 
 
 def exp_gap(x: Any) -> Float[Array, "*shape"]:

@@ -129,7 +129,8 @@ def make_gaussian_optimal_scale(
     _check_scales(likelihood_scale=likelihood_scale, likelihood_floor=likelihood_floor)
 
     def make(outputs, own):
-        # The gradient is that of one value's mean, which `optimizers.set_optimal_scales` expects.
+        # Scaled so that its gradient is a mean over the values, not their sum, which is what
+        # `optimizers.set_optimal_scales` expects.
         log_scale = own["optimal_log_scale"]
         scaled = log_scale / outputs.size
         floored = jnp.maximum(log_scale, math.log(likelihood_floor))

@@ -9,6 +9,7 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Key
+import numpy as np
 
 from vae_jax.distributions import Distribution, Masked, spread
 from vae_jax.models.likelihoods import Likelihood
@@ -45,7 +46,8 @@ class Field(NamedTuple):
           ValueError: the means of xs lie outside of what the likelihood is a density of.
         """
         if not isinstance(xs, jax.core.Tracer):
-            self.check_range(float(jnp.min(xs)), float(jnp.max(xs)))
+            values = np.asarray(xs)
+            self.check_range(float(values.min()), float(values.max()))
         return {"output_bias": self.likelihood.outputs_at(xs), "own": self.likelihood.own()}
 
     def check_range(self, low: float, high: float) -> None:
