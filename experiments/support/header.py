@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import ml_collections
 
 from experiments.support import console
 from experiments.support.assembly import Run
@@ -35,7 +34,7 @@ def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str
     }
 
 
-def describe_row(block: ml_collections.ConfigDict, name: str, field: str) -> str:
+def describe_row(block: Mapping[str, Any], name: str, field: str) -> str:
     """Return the row that a field of a block names, with its options."""
     known = options_of(TABLES[name][field][block[field]])
     options = ", ".join(f"{option}={block[option]}" for option in known)
@@ -44,8 +43,9 @@ def describe_row(block: ml_collections.ConfigDict, name: str, field: str) -> str
 
 def describe_model(vae: Mapping[str, Any]) -> str:
     """Return the model in a line: its networks, q(z|x), p(z) and p(x|z)."""
+    network = describe_row(vae, "vae", "network")
     text = (
-        f"{vae['network']} {tuple(vae['hidden'])}, {vae['latent_dim']} latents: q(z|x) "
+        f"{network}, {vae['latent_dim']} latents: q(z|x) "
         f"{vae['posterior']}, p(z) {vae['prior']}, p(x|z) {vae['likelihood']}"
     )
     if vae["likelihood"] == "gaussian":

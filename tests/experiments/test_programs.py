@@ -245,7 +245,7 @@ def test_a_run_leaves_its_events(workdir):
     check_events(workdir)
     found = pictures(workdir)
     assert {"figures/curves", "figures/seed=0/samples", "figures/seed=1/samples"} <= found.keys()
-    assert len(found) == 11
+    assert len(found) == 13
     step, image = found["figures/curves"]
     assert step == 36
     assert image.encoded_image_string == (workdir / "figures" / "curves.png").read_bytes()
