@@ -32,9 +32,9 @@ def _torch_work(data, encoder, decoder, batch_size):
     def loss(x):
         mean, log_scale = encoder(x).chunk(2, dim=-1)
         z = mean + torch.exp(log_scale) * torch.randn_like(mean)
-        distortion = functional.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
-        rate = 0.5 * torch.sum(mean**2 + torch.exp(2 * log_scale) - 2 * log_scale - 1)
-        return (distortion + rate) / batch_size
+        error = functional.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
+        kl = 0.5 * torch.sum(mean**2 + torch.exp(2 * log_scale) - 2 * log_scale - 1)
+        return (error + kl) / batch_size
 
     def batches():
         while True:
@@ -181,9 +181,9 @@ def flax_example(batch_size: int, hidden: int) -> Run:
 
         def loss(params):
             logits, mean, log_scale = model.apply(params, bits, key_z)
-            distortion = optax.sigmoid_binary_cross_entropy(logits, bits).sum()
-            rate = 0.5 * jnp.sum(mean**2 + jnp.exp(2 * log_scale) - 2 * log_scale - 1)
-            return (distortion + rate) / batch_size
+            error = optax.sigmoid_binary_cross_entropy(logits, bits).sum()
+            kl = 0.5 * jnp.sum(mean**2 + jnp.exp(2 * log_scale) - 2 * log_scale - 1)
+            return (error + kl) / batch_size
 
         updates, adam_state = adam.update(jax.grad(loss)(params), adam_state)
         return optax.apply_updates(params, updates), adam_state
