@@ -15,7 +15,7 @@ PROGRAMS = {
     "train_step, one section": ("train_step", ["--only=mlp"], []),
     "train_step": ("train_step", [], ["--figure"]),
 }
-SLOW = ("train_step",)  # some thirty compilations
+SLOW = ("train_step", "start")  # some thirty compilations; two programs one after the other
 
 
 @pytest.mark.parametrize(

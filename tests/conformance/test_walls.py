@@ -78,6 +78,7 @@ class Fields(Distribution):
         return sum(self.fields[name].log_prob(value[name]) for name in self.fields)
 
 
+@pytest.mark.slow  # configs/halves.py is such a model
 def test_x_of_two_fields():
     image, vector = (
         make_vae((4, 4), latent_dim=2),
@@ -131,7 +132,8 @@ class TwoLayerPrior(Distribution):
         return self.second.log_prob(z2) + self.first(z2).log_prob(z1)
 
 
-@pytest.mark.parametrize("name", ["elbo", pytest.param("iwae", marks=pytest.mark.slow)])
+@pytest.mark.slow  # configs/two_layers.py is such a model
+@pytest.mark.parametrize("name", ["elbo", "iwae"])
 def test_z_of_two_layers(name):
     bottom = make_vae((5,), latent_dim=3)
     top = make_vae((3,), latent_dim=2, likelihood="gaussian")

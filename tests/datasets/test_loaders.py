@@ -17,34 +17,38 @@ def npz(tmp_path):
     return write_npz(tmp_path / "own.npz", x=x, y=np.arange(50))
 
 
-def test_every_row_is_sound(tfds_dir, npz):
+# Decoding 70,000 images takes ten seconds, and is shown by one of the two.
+SLOW = ("binarized_mnist",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in datasets.DATASETS],
+)
+def test_every_row_is_sound(name, request, npz):
     """One conformance test over the table: disjoint splits, true statements about the values."""
-    options = {
-        "digits": {},
-        "digit_halves": {},
-        "mnist": {"data_dir": tfds_dir},
-        "binarized_mnist": {"data_dir": tfds_dir},
-        "npz": {"path": npz},
-    }
-    assert options.keys() == datasets.DATASETS.keys()
-    for name, given in options.items():
-        data = datasets.load_dataset(name, **given)
-        seen = datasets.to_model_examples(data, jax.random.key(0), data.test)
-        for field, values in data.fields.items():
-            for part in (data.train, data.validation, data.test):
-                x = part.x if data.is_plain else part.x[field]
-                assert x.shape[1:] == values.shape and len(x) == datasets.num_examples(part)
-                assert part.y is None or len(part.y) == len(x)
-                scaled = np.asarray(x[:500], np.float64) / values.maximum
-                low, high = values.value_range
-                assert low <= scaled.min() and scaled.max() <= high
-            assert values.binarization in datasets.BINARIZATIONS
-            drawn = seen.x if data.is_plain else seen.x[field]
-            bits = set(np.unique(drawn[:20])) <= {0.0, 1.0}
-            assert bits == (values.kinds == ("bits",))
-            # A likelihood of its own is a density of the values.
-            if values.likelihood:
-                assert models.LIKELIHOODS[values.likelihood].values in values.kinds
+    given = {}
+    if name in ("mnist", "binarized_mnist"):
+        given["data_dir"] = request.getfixturevalue("tfds_dir")
+    elif name == "npz":
+        given["path"] = npz
+    data = datasets.load_dataset(name, **given)
+    seen = datasets.to_model_examples(data, jax.random.key(0), data.test)
+    for field, values in data.fields.items():
+        for part in (data.train, data.validation, data.test):
+            x = part.x if data.is_plain else part.x[field]
+            assert x.shape[1:] == values.shape and len(x) == datasets.num_examples(part)
+            assert part.y is None or len(part.y) == len(x)
+            scaled = np.asarray(x[:500], np.float64) / values.maximum
+            low, high = values.value_range
+            assert low <= scaled.min() and scaled.max() <= high
+        assert values.binarization in datasets.BINARIZATIONS
+        drawn = seen.x if data.is_plain else seen.x[field]
+        bits = set(np.unique(drawn[:20])) <= {0.0, 1.0}
+        assert bits == (values.kinds == ("bits",))
+        # A likelihood of its own is a density of the values.
+        if values.likelihood:
+            assert models.LIKELIHOODS[values.likelihood].values in values.kinds
 
 
 def test_mnist_is_the_set_of_burda(tfds_dir):

@@ -76,6 +76,7 @@ def start_process(workdir, port, index):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(alone, tmp_path):
     """One seed on each; the second process writes nothing and is silent."""
     with socket.socket() as free:

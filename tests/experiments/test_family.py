@@ -51,7 +51,14 @@ def small(fields):
     return fields
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+# One of each kind by default: a given label, and a z of two layers.
+QUICK = ("cvae", "two_layers")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CONFIGS],
+)
 def trained(request, tmp_path_factory):
     """Return (config's name, folder) of a finished run."""
     workdir = tmp_path_factory.mktemp(request.param) / "run"

@@ -18,7 +18,7 @@ TINY = (
     "--config.vae.latent_dim=2",
     "--config.optimizer.ema_decay=0.9",
     "--config.optimizer.warmup_steps=5",
-    "--config.training.num_epochs=60",
+    "--config.training.num_epochs=30",
     "--config.training.log_every_steps=7",
     "--config.training.eval_every_epochs=2",
     "--config.training.checkpoint_every_epochs=1",
@@ -96,11 +96,10 @@ def check_kills(whole, workdir, pauses):
 
 @pytest.mark.parametrize(
     "pauses",
-    [(0.0, 0.2), pytest.param((0.0, 0.05, 0.11, 0.23, 0.4), marks=pytest.mark.slow)],
+    [(0.1,), pytest.param((0.0, 0.05, 0.11, 0.23, 0.4), marks=pytest.mark.slow)],
 )
 def test_killed_on_the_way_ends_bit_equal(whole, tmp_path, pauses):
-    """SIGKILL several times in one run, whatever it is doing: arrays and metrics are the same
-    bits."""
+    """SIGKILL in a run, whatever it is doing: arrays and metrics are the same bits."""
     check_kills(whole, tmp_path / "run", pauses)
 
 

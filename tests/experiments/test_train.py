@@ -18,8 +18,9 @@ CONFIGS = sorted(
 )
 
 
-# What others repeat: beta is the run of the commands, default and elbo differ from it in numbers.
-REPEATED = ("beta", "default", "elbo")
+# What others repeat: beta is the run of the commands; default, elbo and iwae differ from it in
+# numbers.
+REPEATED = ("beta", "default", "elbo", "iwae")
 
 
 @pytest.mark.parametrize(
