@@ -145,6 +145,7 @@ def test_schedules_that_outlast_the_run_are_said(tmp_path, capsys):
     assert "optimizer.boundaries (36) outlasts the run of 36 steps" in printed
 
 
+@pytest.mark.slow
 def test_a_trace_for_the_profiler_leaves_the_run_as_it_is(tmp_path):
     for name, steps in (("with", 2), ("without", 0)):
         config = small_config(training__profile_steps=steps, training__num_epochs=1)
