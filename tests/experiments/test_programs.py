@@ -287,5 +287,5 @@ def test_tensorboard_reads_the_events(workdir):
     reader.Reload()
     for name in NAMES:
         assert [event.step for event in reader.Scalars(f"train/elbo/{name}")] == [10, 20, 30, 36]
-    assert len(reader.Tags()["images"]) == 11
+    assert len(reader.Tags()["images"]) == 13
     assert reader.Tags()["tensors"] == ["config/text_summary"]
