@@ -38,6 +38,13 @@ def make_train_steps(
       FloatingPointError: with debug_nans; with the operation and its line.
     """
 
+    lifted = over_members(_steps_of_one_run(train_step, batches), members_at_once)
+    if debug_nans:
+        return _check_nans(lifted)
+    return _check_stop(jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings))
+
+
+def _steps_of_one_run(train_step, batches):
     def train_steps(state, source, stop):
         stop = jnp.asarray(stop, state.step.dtype)
 
@@ -65,19 +72,18 @@ def make_train_steps(
         num_steps = stop - state.step
         return trained, jax.tree.map(lambda s: jnp.where(good, s / num_steps, jnp.nan), sums)
 
-    lifted = over_members(train_steps, members_at_once)
-    if debug_nans:
-        return _check_nans(lifted)
-    jitted = jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings)
+    return train_steps
 
-    def train_up_to(state, source, stop):
+
+def _check_stop(jitted):
+    def train_steps(state, source, stop):
         done = int(state.step)
         if stop <= done:
             raise ValueError(f"stop={stop} must lie beyond the {done} steps that are done")
         return jitted(state, source, stop)
 
-    train_up_to.jitted = jitted
-    return train_up_to
+    train_steps.jitted = jitted
+    return train_steps
 
 
 def _check_nans(function):
@@ -97,7 +103,7 @@ def _check_nans(function):
 
 
 def _first_failure(failure, step, metrics):
-    # A few scalars a step: selecting among whole parameters is left to the end of the call.
+    # A few scalars per step: selecting among whole parameters is left to the end of the call.
     bad = jnp.stack([~jnp.isfinite(metrics[name]) for name in sorted(metrics)])
     is_first = (failure.step < 0) & jnp.any(bad)
     now = Failure(step, jnp.argmax(bad).astype(jnp.int32))
