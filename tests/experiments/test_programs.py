@@ -249,7 +249,7 @@ def test_a_run_leaves_its_events(workdir):
     step, image = found["figures/curves"]
     assert step == 36
     assert image.encoded_image_string == (workdir / "figures" / "curves.png").read_bytes()
-    assert (image.width, image.height) == (1200, 384)
+    assert (image.width, image.height) == (1080, 392)
 
 
 def test_events_after_a_kill(workdir, tmp_path):
