@@ -210,6 +210,7 @@ def test_batch_rendered_from_the_steps_key():
     assert len(np.unique(values)) == NUM_STEPS
 
 
+@pytest.mark.slow
 def test_traced_hyperparameters_differ_between_members():
     """Members that share a key but not beta equal the two runs made with each beta alone."""
     vae, source = make_vae((6,), latent_dim=2), Examples(bits(0, 6))

@@ -153,6 +153,7 @@ def test_a_table_with_holes(tmp_path):
     assert np.isfinite(z["log_likelihood"]).all() and z["reconstruction"].shape == x.shape
 
 
+@pytest.mark.slow
 def test_fields_of_different_kinds(tmp_path):
     """Bits, grey levels and reals in one npz, a likelihood each, as a beta-VAE."""
     rng = np.random.default_rng(0)

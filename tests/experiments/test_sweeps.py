@@ -86,6 +86,7 @@ def test_a_diverged_member_is_marked_and_cannot_be_used(swept, capsys):
         load_member(workdir, 2)
 
 
+@pytest.mark.slow
 def test_a_resumed_sweep_writes_the_same(swept, tmp_path):
     config, workdir = swept
     folder = tmp_path / "run"
