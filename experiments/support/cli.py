@@ -104,7 +104,7 @@ def choose_device(device: str) -> None:
     try:
         jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
         jax.devices()
-    except RuntimeError:
+    except (AssertionError, RuntimeError):  # jax asserts that it was built for CUDA
         raise ValueError(
             f"device={device!r} is not available here; auto takes what is there"
         ) from None

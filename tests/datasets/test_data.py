@@ -1,6 +1,7 @@
 """What data say of themselves."""
 
 import numpy as np
+import pytest
 
 from vae_jax import datasets
 from vae_jax.datasets import Examples
@@ -18,6 +19,16 @@ COUNTS = np.random.default_rng(0).poisson(3.0, (60, 4))
 
 
 HALF = COUNTS + 0.5
+
+
+def test_options_by_field_are_those_of_the_fields():
+    """A TypeError of an unhashable dictionary, and a KeyError, before."""
+    part = Examples({"a": np.ones((4, 2), np.float32), "b": np.ones((4, 3), np.float32)})
+    whole = Examples(np.ones((4, 2), np.float32))
+    with pytest.raises(ValueError, match="binarization names the fields image, but x is one array"):
+        datasets.make_dataset("one", whole, whole, whole, 1.0, {"image": "dynamic"})
+    with pytest.raises(ValueError, match="binarization must name the fields a, b; got a"):
+        datasets.make_dataset("two", part, part, part, 1.0, {"a": "dynamic"})
 
 
 def test_quadrants_are_those_of_sohn():

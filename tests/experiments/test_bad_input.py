@@ -47,6 +47,7 @@ COMMANDS = {
     "batch": (["--config.training.batch_size=5000"], "1 .. 1258"),
     "device": (["--config.device=gpuu"], "known: auto, cpu, gpu, tpu"),
     "no device": (["--config.device=tpu"], "not available here"),
+    "no gpu": (["--config.device=gpu"], "not available here"),
     "precision": (["--config.vae.precision=flot32"], "did you mean 'float32'"),
     "trace": (["--config.training.profile_steps=-1"], "config.training: profile_steps must be"),
     "products": (["--config.matmul_precision=hihg"], "known: default, high, highest"),

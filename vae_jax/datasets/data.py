@@ -184,6 +184,8 @@ def make_dataset(
       ValueError: an unknown binarization, or values that cannot be probabilities of bits.
     """
     parts = (train, validation, test)
+    for option, value in {"maximum": maximum, "binarization": binarization}.items():
+        _check_by_field(option, value, train.x)
     if not isinstance(train.x, Mapping):
         xs, values = describe(
             [part.x for part in parts], name, maximum, binarization, seed, likelihood
@@ -235,6 +237,16 @@ def describe(
     likelihood = likelihood if binarization == "none" else "bernoulli"
     shape = arrays[0].shape[1:]
     return xs, Values(shape, maximum, (low, high), binarization, is_integer, likelihood)
+
+
+def _check_by_field(option, value, x):
+    # One entry for each field, where x has fields.
+    if not isinstance(value, Mapping):
+        return
+    if not isinstance(x, Mapping):
+        raise ValueError(f"{option} names the fields {', '.join(value)}, but x is one array")
+    if set(value) != set(x):
+        raise ValueError(f"{option} must name the fields {', '.join(x)}; got {', '.join(value)}")
 
 
 def _range(arrays):

@@ -48,7 +48,10 @@ def check_array(x: np.ndarray, name: str, what: str = "'x'") -> np.ndarray:
         x = x if x.dtype == np.uint8 else x.astype(np.float32)
     num_bad = x.size - np.count_nonzero(np.isfinite(x))
     if num_bad:
-        raise ValueError(f"{what} of {name} has {num_bad} values that are NaN or infinite")
+        raise ValueError(
+            f"{what} of {name} has {num_bad} values that are NaN or infinite: a key 'mask' (1 "
+            "observed, 0 missing) leaves missing values out"
+        )
     return x
 
 
