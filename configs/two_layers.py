@@ -17,7 +17,7 @@ EXPECTED = {
     "elbo": (-92.7, 1.2),
     "kl": (20.6, 0.3),
     "active_units": (20, 0),
-    "minutes": 0.6,
+    "minutes": 0.7,
 }
 
 

@@ -15,7 +15,7 @@ EXPECTED = {
     "elbo": (-95.8, 1.0),
     "kl": (12.2, 0.3),
     "active_units": (10, 0),
-    "minutes": 0.7,
+    "minutes": 0.6,
 }
 
 

@@ -21,6 +21,14 @@ def test_active_units_vary_over_examples():
     assert active_units(means, threshold=10.0) == 0
 
 
+def test_a_discrete_variable_is_one_unit():
+    """Of three one-hot variables one follows the example. Mutant: its five entries counted."""
+    means = np.zeros((50, 3, 5))
+    means[:, :, 0] = 1
+    means[:, 1] = np.eye(5)[np.arange(50) % 5]
+    assert active_units(means) == 1
+
+
 @pytest.mark.parametrize("posterior", ["two_layers", "coupling"])
 def test_no_unit_is_active_by_noise(posterior):
     """A posterior that is the same for every x. Mutant: noise of its own for each example, whose
