@@ -2,11 +2,23 @@
 
     python -m experiments.train --config=configs/elbo.py --config.data.data_dir=DIR
 
-784-200-200-50, tanh, one sample of z, KL in closed form, batch 200, 150 epochs: about 5 minutes on
-two cores. Data: MNIST, prepared by tensorflow-datasets in DIR.
+784-200-200-50, tanh, one sample of z, KL in closed form, batch 200, 150 epochs. Data: MNIST,
+prepared by tensorflow-datasets in DIR.
+
+Test set, seed 0: -log p(x) 88.6 nats, ELBO -92.9 nats, in about 9 minutes on two cores, half of
+them for -log p(x) by 5,000 importance samples. The paper has 86.76 nats after 3,280 epochs.
 """
 
 from configs import default
+
+# The tolerances are three times the spread over seeds, which is about .2 nats for -log p(x).
+EXPECTED = {
+    "nll": (88.6, 0.6),
+    "elbo": (-92.9, 0.8),
+    "kl": (25.5, 0.5),
+    "active_units": (21, 2),
+    "minutes": 9,
+}
 
 
 def get_config():

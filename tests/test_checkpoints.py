@@ -88,7 +88,15 @@ def remove_half(folder):
             file.unlink()
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, flip_a_bit, remove_half])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        truncate,
+        flip_a_bit,
+        pytest.param(empty, marks=pytest.mark.slow),
+        pytest.param(remove_half, marks=pytest.mark.slow),
+    ],
+)
 def test_damage_falls_back_to_the_one_before(tmp_path, damage):
     """Bytes that orbax cannot read, and bytes that it can but that are not what was saved."""
     with checkpoints.open_checkpoints(tmp_path) as saved:

@@ -131,6 +131,7 @@ def test_bad_inputs_are_refused_in_one_line(trained, tmp_path, capsys):
         sample.sample_to_file(str(workdir), str(tmp_path / "s.npz"), 0, 2, 0, label=10)
 
 
+@pytest.mark.slow
 def test_a_table_with_holes(tmp_path):
     """What stands in missing entries changes nothing; they are left out of log p(x)."""
     rng = np.random.default_rng(0)

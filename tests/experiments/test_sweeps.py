@@ -99,6 +99,7 @@ def test_a_resumed_sweep_writes_the_same(swept, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, *[state._replace(key=()) for state in states])
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_and_the_best_is_measured(tmp_path):
     """A large learning rate makes the validation ELBO wander: the run stops two evaluations after
     its best one, and what is measured and used is the state of that one."""

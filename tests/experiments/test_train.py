@@ -81,6 +81,7 @@ def test_screen_of_a_run(trained):
     assert "\x1b" not in printed
 
 
+@pytest.mark.slow
 def test_evaluate_gives_the_summarys_numbers(trained):
     """The same noise and bits again, from the checkpoint."""
     workdir, _ = trained
