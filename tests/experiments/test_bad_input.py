@@ -90,7 +90,7 @@ def bad_files(tmp_path_factory):
 
 
 # Cases that only the whole program can show; the slow tests run the commands of the others too.
-WHOLE = [*list(COMMANDS)[:8], "beta", "device", "no device", "products", "process"]
+WHOLE = [*list(COMMANDS)[:8], "beta", "device", "no device", "no gpu", "products", "process"]
 WHOLE += ["unwritable"]
 
 
