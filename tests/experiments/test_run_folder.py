@@ -116,3 +116,12 @@ def test_a_damaged_config_is_said(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match="is damaged: it holds no config"):
         run_folder.read_config(tmp_path)
+
+
+def test_data_that_changed_are_refused(tmp_path):
+    """With both fingerprints; a folder without a run, and the same data, are accepted."""
+    run_folder.check_data(tmp_path, "new")
+    run_folder.write_json(tmp_path / "config.json", {"data": "old"})
+    run_folder.check_data(tmp_path, "old")
+    with pytest.raises(ValueError, match="with the fingerprint old, .* have new now"):
+        run_folder.check_data(tmp_path, "new")
