@@ -123,5 +123,5 @@ def test_data_that_changed_are_refused(tmp_path):
     run_folder.check_data(tmp_path, "new")
     run_folder.write_json(tmp_path / "config.json", {"data": "old"})
     run_folder.check_data(tmp_path, "old")
-    with pytest.raises(ValueError, match="with the fingerprint old, .* have new now"):
+    with pytest.raises(ValueError, match=r"with the fingerprint old, .* have new now"):
         run_folder.check_data(tmp_path, "new")
