@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized, check_event, default_kind
+from vae_jax.distributions.base import Distribution, Factorized, check_event, default_kind
 from vae_jax.distributions.concrete import BinaryConcrete, Concrete, Temperature
-from vae_jax.distributions.special import exp_gap, stirling_error
+from vae_jax.distributions.special import exp_gap, log_gamma_excess
 from vae_jax.fast.bits import log_prob_of_bits
 
 
@@ -121,11 +121,11 @@ class Poisson(Factorized):
 
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
         """Return x log_rate - exp(log_rate) - log(x!) of each count x, in nats."""
-        # The terms of large counts cancel: by log x! = (x + 1/2) log x - x + log(2 pi) / 2 + e(x)
-        # what is left is -x (exp(-d) - 1 + d) with d = log x - log_rate, and small terms.
+        # The large terms of log x! = log x + log Gamma(x), x log x - x, cancel the others: what is
+        # left of them is -x (exp(-d) - 1 + d) with d = log x - log_rate.
         is_large = value > 8
         small, large = jnp.where(is_large, 0.0, value), jnp.where(is_large, value, 10.0)
         direct = small * self.log_rate - jnp.exp(self.log_rate) - gammaln(small + 1)
         exponent = -large * exp_gap(jnp.log(large) - self.log_rate)
-        far = exponent - 0.5 * (LOG_2PI + jnp.log(large)) - stirling_error(large)
+        far = exponent - jnp.log(large) - log_gamma_excess(large)
         return jnp.where(is_large, far, direct)

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax.scipy.special import betaln, gammaln, xlog1py, xlogy
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
-from vae_jax.distributions.special import exp_gap, log_ratio, stirling_error
+from vae_jax.distributions.base import Distribution, Factorized
+from vae_jax.distributions.special import exp_gap, log_gamma_excess, log_ratio
 
 
 @jax.tree_util.register_dataclass
@@ -53,13 +53,13 @@ class Gamma(Factorized):
 
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
         """Return a log b + (a - 1) log x - b x - log Gamma(a) of each x, in nats."""
-        # With log Gamma(a) = (a - 1/2) log a - a + log(2 pi) / 2 + e(a), whose large terms cancel
-        # those of a log b and b x: what is left is precise for large a too.
+        # The large terms of log Gamma(a), a log a - a, cancel those of a log b and b x: what is
+        # left is precise for large a too.
         a, b = self.concentration, self.rate
         is_edge = value <= 0
         x = jnp.where(is_edge, 1.0, value)
         exponent = -a * exp_gap(log_ratio(a, b * x, jnp.log(a) - jnp.log(b) - jnp.log(x)))
-        inside = exponent + 0.5 * jnp.log(a) - jnp.log(x) - 0.5 * LOG_2PI - stirling_error(a)
+        inside = exponent - jnp.log(x) - log_gamma_excess(a)
         at_edge = xlogy(a, b) + xlogy(a - 1, value) - gammaln(a)
         return jnp.where(is_edge, at_edge, inside)
 
@@ -102,9 +102,8 @@ class Beta(Factorized):
         is_edge = (value <= 0) | (value >= 1)
         x = jnp.where(is_edge, 0.5, value)
         powers = a * (jnp.log(x) + jnp.log1p(b / a)) + b * (jnp.log1p(-x) + jnp.log1p(a / b))
-        scales = 0.5 * (jnp.log(a) + jnp.log(b) - jnp.log(a + b) - LOG_2PI)
-        errors = stirling_error(a) + stirling_error(b) - stirling_error(a + b)
-        inside = powers + scales - errors - jnp.log(x) - jnp.log1p(-x)
+        log_beta_excess = log_gamma_excess(a) + log_gamma_excess(b) - log_gamma_excess(a + b)
+        inside = powers - log_beta_excess - jnp.log(x) - jnp.log1p(-x)
         at_edge = xlogy(a - 1, value) + xlog1py(b - 1, -value) - betaln(a, b)
         return jnp.where(is_edge, at_edge, inside)
 
@@ -148,9 +147,8 @@ class Dirichlet(Distribution):
         x = jnp.where(is_edge, 1.0, value)
         inside = a * log_ratio(x * total[..., None], a) - jnp.log(x)
         at_edge = xlogy(a - 1, value) + a * (jnp.log(total)[..., None] - jnp.log(a))
-        scales = 0.5 * jnp.log(a) - 0.5 * LOG_2PI - stirling_error(a)
-        normalizer = 0.5 * (LOG_2PI - jnp.log(total)) + stirling_error(total)
-        return jnp.sum(jnp.where(is_edge, at_edge, inside) + scales, axis=-1) + normalizer
+        terms = jnp.where(is_edge, at_edge, inside) - log_gamma_excess(a)
+        return jnp.sum(terms, axis=-1) + log_gamma_excess(total)
 
     def log_prob(self, value: Float[Array, "*event k"]) -> Float[Array, ""]:
         """Return the log-density of `value` in nats, summed over the event axes."""

@@ -27,7 +27,8 @@ class Observed(Distribution):
     log p = sum_i mask_i log base(x_i): the entries of `base` are independent, so integrating out
     the missing ones means leaving them out. What is stored in them, even NaN, changes neither the
     log-density nor a gradient. A mask with fewer axes than the values applies to all axes that
-    follow: [height, width] to every color. `base` has `log_prob_per_dimension` and `mean`.
+    follow: [height, width] to every color. `base` has `log_prob_per_dimension`,
+    `mean` and `some_value`.
     """
 
     base: Any

@@ -45,3 +45,11 @@ def stirling_error(c: Any) -> Float[Array, "*shape"]:
     series = jnp.polyval(jnp.array(STIRLING[::-1], far.dtype), far**-2) / far
     direct = gammaln(near) - ((near - 0.5) * jnp.log(near) - near + 0.5 * math.log(2 * math.pi))
     return jnp.where(is_far, series, direct)
+
+
+def log_gamma_excess(c: Any) -> Float[Array, "*shape"]:
+    """Return log Gamma(c) - (c log c - c) of c > 0: small, where log Gamma(c) is large.
+
+    In a log-density the large terms c log c - c cancel others, and are left out on both sides.
+    """
+    return stirling_error(c) - 0.5 * jnp.log(c) + 0.5 * math.log(2 * math.pi)

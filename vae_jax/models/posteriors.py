@@ -77,6 +77,26 @@ def read_full_gaussian(outputs: Float[Array, "outputs"], latent_dim: int) -> Ful
     return FullGaussian(mean, unit * diagonal)
 
 
+class GaussianNetwork(NamedTuple):
+    """A network whose outputs are mean and scales of a diagonal Gaussian."""
+
+    init: Callable[[Array, Any], Any]
+    """init(key, inputs) -> params."""
+    apply: Callable[[Any, Any], Gaussian]
+    """apply(params, inputs) -> the Gaussian."""
+
+
+def make_gaussian_network(
+    layers: Layers, hidden: tuple[int, ...], num_dimensions: int
+) -> GaussianNetwork:
+    """Make a network of dense layers like `layers`, of these sizes, that gives a Gaussian."""
+    network = DenseEncoder(layers._replace(hidden=tuple(hidden)), 2 * num_dimensions)
+    return GaussianNetwork(
+        lambda key, inputs: network.init(key, inputs)["params"],
+        lambda params, inputs: read_gaussian(network.apply({"params": params}, inputs)),
+    )
+
+
 def _concentration(unbounded):
     # Between .05 and 1,000: outside, gamma samples underflow or their gradients lose precision.
     return 0.05 + 1000 * jax.nn.sigmoid(unbounded - jnp.log(1000.0))
@@ -107,13 +127,7 @@ def make_inverse_autoregressive(
       flow_layers: number of layers of the flow.
       flow_hidden: sizes of the dense layers in each layer of the flow.
     """
-    check_sizes(flow_layers=flow_layers, flow_hidden=flow_hidden)
-    return _make_flow(
-        flows.make_inverse_autoregressive(
-            latent_dim, flow_hidden, flow_layers, context_dim=latent_dim
-        ),
-        latent_dim,
-    )
+    return _make_flow(flows.make_inverse_autoregressive, latent_dim, flow_layers, flow_hidden)
 
 
 def make_coupling(
@@ -125,15 +139,14 @@ def make_coupling(
       flow_layers: number of layers of the flow.
       flow_hidden: sizes of the dense layers in each layer of the flow.
     """
-    check_sizes(flow_layers=flow_layers, flow_hidden=flow_hidden)
-    return _make_flow(
-        flows.make_coupling(latent_dim, flow_hidden, flow_layers, context_dim=latent_dim),
-        latent_dim,
-    )
+    return _make_flow(flows.make_coupling, latent_dim, flow_layers, flow_hidden)
 
 
-def _make_flow(flow, latent_dim):
+def _make_flow(make_flow, latent_dim, flow_layers, flow_hidden):
     # The flow that maps the Gaussian's sample is conditioned on further outputs of the encoder.
+    check_sizes(flow_layers=flow_layers, flow_hidden=flow_hidden)
+    flow = make_flow(latent_dim, flow_hidden, flow_layers, context_dim=latent_dim)
+
     def make(own, outputs):
         base, context = jnp.split(outputs, [2 * latent_dim])
         return flow.apply(own, read_gaussian(base), context)
@@ -204,18 +217,14 @@ def make_two_layers(
       upper_hidden: sizes of the dense layers between z1 and z2.
     """
     check_sizes(upper_dim=upper_dim, upper_hidden=upper_hidden)
-    upper = DenseEncoder(layers._replace(hidden=tuple(upper_hidden)), 2 * upper_dim)
+    upper = make_gaussian_network(layers, upper_hidden, upper_dim)
     lower = jnp.zeros(latent_dim)
 
-    def upper_given_lower(own, lower):
-        return read_gaussian(upper.apply({"params": own}, lower))
-
     def make(own, outputs):
-        second = jax.tree_util.Partial(upper_given_lower, own["upper"])
-        return Chain(read_gaussian(outputs), second)
+        return Chain(read_gaussian(outputs), jax.tree_util.Partial(upper.apply, own["upper"]))
 
     def init(key):
-        return {"upper": upper.init(key, lower)["params"]}
+        return {"upper": upper.init(key, lower)}
 
     return Posterior(2 * latent_dim, make, (lower, jnp.zeros(upper_dim)), init)
 

@@ -23,8 +23,8 @@ from vae_jax.distributions import (
     standard_normal,
 )
 from vae_jax.lookup import look_up
-from vae_jax.models.posteriors import read_gaussian
-from vae_jax.networks import DenseEncoder, Layers, check_sizes, flows
+from vae_jax.models.posteriors import make_gaussian_network
+from vae_jax.networks import Layers, check_sizes, flows
 
 
 class Prior(NamedTuple):
@@ -70,12 +70,12 @@ def make_conditional_gaussian(
       upper_hidden: sizes of the dense layers from y to p(z|y).
     """
     check_sizes(upper_hidden=upper_hidden)
-    network = DenseEncoder(layers._replace(hidden=tuple(upper_hidden)), 2 * latent_dim)
+    network = make_gaussian_network(layers, upper_hidden, latent_dim)
 
     def make(own, context, encode):
-        return read_gaussian(network.apply({"params": own}, context))
+        return network.apply(own, context)
 
-    return Prior(make, lambda key, xs, context: network.init(key, context)["params"])
+    return Prior(make, lambda key, xs, context: network.init(key, context))
 
 
 def make_mixture(latent_dim: int, layers: Layers, *, num_components: int = 50) -> Prior:
@@ -193,17 +193,14 @@ def make_two_layers(
       upper_hidden: sizes of the dense layers between z2 and z1.
     """
     check_sizes(upper_dim=upper_dim, upper_hidden=upper_hidden)
-    lower = DenseEncoder(layers._replace(hidden=tuple(upper_hidden)), 2 * latent_dim)
+    lower = make_gaussian_network(layers, upper_hidden, latent_dim)
     upper = jnp.zeros(upper_dim)
 
-    def lower_given_upper(own, upper):
-        return read_gaussian(lower.apply({"params": own}, upper))
-
     def make(own, context, encode):
-        second = jax.tree_util.Partial(lower_given_upper, own["lower"])
+        second = jax.tree_util.Partial(lower.apply, own["lower"])
         return Chain(standard_normal(upper_dim), second, top_down=True)
 
-    return Prior(make, lambda key, xs, context: {"lower": lower.init(key, upper)["params"]})
+    return Prior(make, lambda key, xs, context: {"lower": lower.init(key, upper)})
 
 
 def _fixed(distribution):
