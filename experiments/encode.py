@@ -107,7 +107,7 @@ def check_condition(y: np.ndarray | None, condition: Any, name: str) -> None:
                 f"{y.shape} of type {y.dtype} in {y.min()} .. {y.max()}"
             )
     elif y.shape[1:] != condition:
-        raise ValueError(f"'y' of {name} has shape {y.shape[1:]} an example, not {condition}")
+        raise ValueError(f"'y' of {name} has shape {y.shape[1:]} per example, not {condition}")
 
 
 def check_array_fits(
@@ -157,8 +157,8 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
     """
     name = f"--input={source}"
     run, how_measured, params = load_member(workdir, member)
-    values = run.dataset.values
-    x, y, mask = datasets.read_npz(source, tuple(values) if isinstance(values, Mapping) else ())
+    fields = () if run.dataset.is_plain else tuple(run.dataset.values)
+    x, y, mask = datasets.read_npz(source, fields)
     examples = datasets.Examples(*datasets.check_examples(x, y, name, mask))
     if isinstance(run.dataset.train.x, Masked) and mask is None:
         examples = examples._replace(x=Masked(examples.x, np.ones(examples.x.shape, np.uint8)))

@@ -37,10 +37,11 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
     started = time.monotonic()
     run, how_measured = build_run(config), build_evaluation(config)
     run_folder.check_config(workdir, run.config.to_dict(), extend)
-    run_folder.check_data(workdir, datasets.fingerprint(run.dataset))
+    fingerprint = datasets.fingerprint(run.dataset)
+    run_folder.check_data(workdir, fingerprint)
     with run_folder.lock(workdir):
         state = run.init()
-        write_and_print_header(run, state, workdir)
+        write_and_print_header(run, state, workdir, fingerprint)
         state = train(state, run, how_measured, workdir)
         curves = run_folder.read_curves(workdir / "metrics.jsonl")
         draw_curves(workdir / "figures", curves, run.dataset.protocol)
@@ -59,8 +60,9 @@ def train(
     state = run.placement.put(state)
     source = jax.device_put(run.dataset.train, run.placement.copied)
     validate = make_validation(run, how_measured)
-    is_over, interrupted = is_exhausted(elbos, settings.patience), False
-    if settings.profile_steps and first < run.num_steps:
+    is_over = first == run.num_steps or is_exhausted(elbos, settings.patience)
+    interrupted = False
+    if settings.profile_steps and not is_over:
         profile(run, state, source, first + settings.profile_steps, workdir / "profile")
     with (
         checkpoints.open_checkpoints(workdir / "checkpoints") as saved,
@@ -100,13 +102,15 @@ def profile(run: Run, state: training.TrainState, source, stop: int, folder: Pat
     console.say(f"{folder}: a trace of {stop - int(state.step)} steps")
 
 
-def write_and_print_header(run: Run, state: training.TrainState, workdir: Path) -> None:
+def write_and_print_header(
+    run: Run, state: training.TrainState, workdir: Path, fingerprint: str
+) -> None:
     """Write config.json and print what is about to run."""
     run_folder.write_config(
         workdir,
         run.config.to_dict(),
         console.device_line(),
-        datasets.fingerprint(run.dataset),
+        fingerprint,
         run.member_names,
     )
     console.print_header(header.describe_run(run, state, workdir))

@@ -203,6 +203,13 @@ def test_discriminant_axes_are_those_of_scikit_learn():
     assert np.isfinite(discriminant_axes(dead, labels)).all()
 
 
+@pytest.mark.parametrize("means", [np.eye(3), np.ones((6, 3)), np.tile(np.eye(3), (2, 1))])
+def test_labels_without_a_variance_within_get_principal_axes(means):
+    """One example per label, a collapsed code, and codes that are the labels."""
+    (axes,) = figures.latent_scatter(means, np.arange(len(means)) % 3, "title").axes
+    assert axes.get_xlabel().startswith("principal axis 1")
+
+
 def test_curves_draw_every_member():
     steps, values = np.arange(1, 6)[:, None], np.arange(15.0).reshape(5, 3)
     curve = {"step": steps, "elbo": -values, "kl": values, "reconstruction": values}

@@ -8,6 +8,7 @@ defaults; the first line of its docstring says what the row is.
 from collections.abc import Iterable, Mapping
 import difflib
 import inspect
+import math
 import re
 from typing import Any
 
@@ -79,6 +80,17 @@ def check_options(
     """
     for message in unused_options(options, chosen, tables).values():
         raise ValueError(message)
+
+
+def check_positive(**options: float | int) -> None:
+    """Refuse options that are not above zero and finite.
+
+    Raises:
+      ValueError: with the option and its value.
+    """
+    for name, value in options.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be above 0 and finite, got {value}")
 
 
 def summary_of(row: Any) -> str:

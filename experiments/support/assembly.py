@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +13,7 @@ from experiments.support.processes import members_at_once
 from experiments.support.sweeps import Member, plan_members, sweepable
 from vae_jax import datasets, evaluation, models, objectives, training
 from vae_jax.fast import threefry
-from vae_jax.lookup import take_options
+from vae_jax.lookup import check_positive, take_options
 from vae_jax.tables import TABLES
 
 
@@ -250,7 +249,7 @@ def build_evaluation(config: ml_collections.ConfigDict) -> Evaluation:
     block = config.evaluation
     sizes = {name: block[name] for name in ("num_samples", "batch_size", "chunk_size")}
     with errors_of("evaluation"):
-        objectives.check_positive(**sizes)
+        check_positive(**sizes)
     return Evaluation(keys=evaluation.evaluation_keys(threefry.key(block.seed)), **sizes)
 
 
@@ -260,27 +259,13 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
     Raises:
       ValueError: with the field and its value.
     """
-    check_positive(config, "num_seeds", "training.num_epochs", "training.log_every_steps")
-    check_positive(config, "training.eval_every_epochs", "training.checkpoint_every_epochs")
-    check_positive(config, "optimizer.learning_rate")
-    if not 0 <= config.optimizer.ema_decay < 1:
-        raise ValueError(
-            f"config.optimizer: ema_decay must lie in 0 .. 1, got {config.optimizer.ema_decay}"
-        )
-    if config.training.profile_steps < 0:
-        raise ValueError(
-            f"config.training: profile_steps must be >= 0, got {config.training.profile_steps}"
-        )
-
-
-def check_positive(config: ml_collections.ConfigDict, *fields: str) -> None:
-    """Refuse fields that are not finite numbers above zero.
-
-    Raises:
-      ValueError: with the field and its value.
-    """
-    for field in fields:
-        value = functools.reduce(getattr, field.split("."), config)
-        if not 0 < value < math.inf:
-            block, _, name = f"config.{field}".rpartition(".")
-            raise ValueError(f"{block}: {name} must be above 0 and finite, got {value}")
+    check_positive(**{"config.num_seeds": config.num_seeds})
+    intervals = ("log_every_steps", "eval_every_epochs", "checkpoint_every_epochs")
+    with errors_of("training"):
+        check_positive(**{name: config.training[name] for name in ("num_epochs", *intervals)})
+        if config.training.profile_steps < 0:
+            raise ValueError(f"profile_steps must be >= 0, got {config.training.profile_steps}")
+    with errors_of("optimizer"):
+        check_positive(learning_rate=config.optimizer.learning_rate)
+        if not 0 <= config.optimizer.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in 0 .. 1, got {config.optimizer.ema_decay}")

@@ -15,7 +15,7 @@ from experiments.support.subjects import (
     take,
     whole_images,
 )
-from vae_jax import evaluation
+from vae_jax import datasets, evaluation
 from vae_jax.distributions import Gaussian, kl_per_dimension
 from vae_jax.figures import Grid
 
@@ -25,7 +25,7 @@ _BLUE = " (blue: given)"
 def reconstructions(subject: Subject, columns: int = 12, pairs: int = 5) -> Grid:
     """Show test examples and, below each, the mean of p(x|z) at one sample z of q(z|x)."""
     run, params = subject.run, subject.params
-    num_examples = len(jax.tree.leaves(subject.test.x)[0])
+    num_examples = datasets.num_examples(subject.test)
     pairs = min(pairs, num_examples)
     count = min(num_examples, columns * pairs) // pairs * pairs
     some, ys = (take(tree, np.arange(count)) for tree in (subject.test, subject.ys))

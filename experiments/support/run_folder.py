@@ -82,12 +82,17 @@ def read_config(workdir: Path) -> ml_collections.ConfigDict:
     Raises:
       ValueError: it holds no run, its config.json is damaged, or an earlier version wrote it.
     """
+    return ml_collections.ConfigDict(_read(workdir)["config"])
+
+
+def _read(workdir: Path) -> dict[str, Any]:
+    # The content of config.json; raises what `read_config` does.
     path = workdir / "config.json"
     if not path.exists():
         raise ValueError(f"--workdir={workdir} holds no run: there is no config.json in it")
     try:
         content = json.loads(path.read_text())
-        config = {name: _with_tuples(value) for name, value in content["config"].items()}
+        content["config"] = _with_tuples(dict(content["config"]))
         layout = content.get("layout", 1)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(f"{path} is damaged: it holds no config") from None
@@ -96,7 +101,7 @@ def read_config(workdir: Path) -> ml_collections.ConfigDict:
             f"{path} was written by another version of vae_jax (layout {layout}, this one reads "
             f"{_LAYOUT}): its metrics and summary can be read, its checkpoints cannot; train again"
         )
-    return ml_collections.ConfigDict(config)
+    return content
 
 
 def check_data(workdir: Path, fingerprint: str) -> None:
@@ -105,10 +110,9 @@ def check_data(workdir: Path, fingerprint: str) -> None:
     Raises:
       ValueError: with both fingerprints.
     """
-    path = workdir / "config.json"
-    if not path.exists():
+    if not (workdir / "config.json").exists():
         return
-    trained_on = json.loads(path.read_text()).get("data")
+    trained_on = _read(workdir).get("data")
     if trained_on != fingerprint:
         raise ValueError(
             f"--workdir={workdir} was trained on data with the fingerprint {trained_on}, but those "
@@ -132,7 +136,7 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
     """
     if not (workdir / "config.json").exists():
         return
-    old, new = (_flatten(each) for each in (read_config(workdir).to_dict(), config))
+    old, new = (_flatten(each) for each in (_read(workdir)["config"], config))
     changed = [
         field
         for field in sorted(old | new)

@@ -7,6 +7,7 @@ import ml_collections
 
 from experiments.support.options import errors_of
 from vae_jax import objectives
+from vae_jax.lookup import check_positive
 
 
 class Member(NamedTuple):
@@ -83,4 +84,4 @@ def check_swept(config: ml_collections.ConfigDict, field: str, value: float) -> 
         if block == "objective":
             objectives.make_objective(**(config.objective.to_dict() | {name: value}))
         else:
-            objectives.check_positive(**{name: value})
+            check_positive(**{name: value})

@@ -13,8 +13,6 @@ from tests.support.composed import (
     LOG_SCALES,
     MEANS,
     Z,
-    check_every_parameter_has_a_gradient,
-    check_jit_and_vmap,
     draw,
     gaussians,
 )
@@ -158,26 +156,3 @@ def test_chain_differentiates_the_second_layer_by_the_first_sample():
         return Chain(Gaussian(mean, jnp.zeros(2)), second).sample(KEY)[1]
 
     np.testing.assert_allclose(jax.jacobian(upper)(jnp.asarray(MEANS[0])), WIDE, 1e-5)
-
-
-# Transformations.
-
-EXAMPLES = {
-    "flow": affine_flow(),
-    "product": product(),
-    "chain": chain(False),
-    "chain, top down": chain(True),
-}
-every_example = pytest.mark.parametrize("name", EXAMPLES)
-
-
-@every_example
-def test_jit_changes_nothing_and_vmap_is_a_loop(name):
-    """Mutants: keys in the order of a dict's names; a sum over every axis, a batch's too."""
-    check_jit_and_vmap(EXAMPLES[name])
-
-
-@every_example
-def test_gradients_of_every_parameter_are_finite_and_not_zero(name):
-    """Mutant: parameters that a Partial hides from the pytree."""
-    check_every_parameter_has_a_gradient(EXAMPLES[name])

@@ -15,8 +15,6 @@ from tests.support.composed import (
     LOG_SCALES,
     MEANS,
     assert_close,
-    check_every_parameter_has_a_gradient,
-    check_jit_and_vmap,
     gaussians,
 )
 from vae_jax.distributions import Bernoulli, Factorized, Gaussian, Masked, Observed
@@ -147,23 +145,3 @@ def test_observed_samples_are_whole_and_moments_those_of_the_base():
     assert sample.mask.shape == (3, 2) and sample.mask.all()
     np.testing.assert_array_equal(observed.mean, base.mean)
     np.testing.assert_array_equal(observed.variance, base.variance)
-
-
-# Transformations.
-
-EXAMPLES = {
-    "observed": Observed(BASES["gaussian"]),
-}
-every_example = pytest.mark.parametrize("name", EXAMPLES)
-
-
-@every_example
-def test_jit_changes_nothing_and_vmap_is_a_loop(name):
-    """Mutants: keys in the order of a dict's names; a sum over every axis, a batch's too."""
-    check_jit_and_vmap(EXAMPLES[name])
-
-
-@every_example
-def test_gradients_of_every_parameter_are_finite_and_not_zero(name):
-    """Mutant: parameters that a Partial hides from the pytree."""
-    check_every_parameter_has_a_gradient(EXAMPLES[name])

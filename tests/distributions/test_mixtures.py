@@ -11,8 +11,6 @@ from tests.support.composed import (
     LOG_SCALES,
     MEANS,
     Z,
-    check_every_parameter_has_a_gradient,
-    check_jit_and_vmap,
     draw,
     gaussians,
 )
@@ -184,24 +182,3 @@ def test_mixture_refuses_weights_of_another_number(num_weights, family):
     """Mutant: one weight that broadcasts, so that the density integrates to three."""
     with pytest.raises(ValueError, match="sizes"):
         Mixture(jnp.zeros(num_weights), family()).log_prob(jnp.asarray(Z))
-
-
-# Transformations.
-
-EXAMPLES = {
-    "mixture": Mixture(jnp.asarray(LOG_WEIGHTS), gaussians()),
-    "mixture of bernoullis": Mixture(jnp.asarray(LOG_WEIGHTS), Bernoulli(jnp.asarray(MEANS))),
-}
-every_example = pytest.mark.parametrize("name", EXAMPLES)
-
-
-@every_example
-def test_jit_changes_nothing_and_vmap_is_a_loop(name):
-    """Mutants: keys in the order of a dict's names; a sum over every axis, a batch's too."""
-    check_jit_and_vmap(EXAMPLES[name])
-
-
-@every_example
-def test_gradients_of_every_parameter_are_finite_and_not_zero(name):
-    """Mutant: parameters that a Partial hides from the pytree."""
-    check_every_parameter_has_a_gradient(EXAMPLES[name])

@@ -97,7 +97,7 @@ REFUSED = {
         {"data.name": "digit_halves", "vae.hidden": ()},
         "config.vae: hidden must name a layer",
     ),
-    "floor": ({}, {"data.name": "digits", **LEARNED, "vae.likelihood_floor": 0.0}, "must be > 0"),
+    "floor": ({}, {"data.name": "digits", **LEARNED, "vae.likelihood_floor": 0.0}, "be above 0"),
     "classes": ({}, {"data.name": "digits", **CLASSES, "vae.num_classes": 0}, "must be >= 1"),
 }  # fmt: skip
 

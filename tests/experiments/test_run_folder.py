@@ -121,7 +121,10 @@ def test_a_damaged_config_is_said(tmp_path, content):
 def test_data_that_changed_are_refused(tmp_path):
     """With both fingerprints; a folder without a run, and the same data, are accepted."""
     run_folder.check_data(tmp_path, "new")
-    run_folder.write_json(tmp_path / "config.json", {"data": "old"})
+    run_folder.write_config(tmp_path, {"seed": 0}, "cpu", "old", ["seed=0"])
     run_folder.check_data(tmp_path, "old")
     with pytest.raises(ValueError, match=r"with the fingerprint old, .* have new now"):
         run_folder.check_data(tmp_path, "new")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config.json is damaged"):
+        run_folder.check_data(tmp_path, "old")

@@ -155,7 +155,10 @@ def test_every_activation_is_used(activation):
         ({"precision": "float16"}, "did you mean 'bfloat16'"),
         ({"latent_dim": 0}, "latent_dim must be >= 1, got 0"),
         ({"hidden": (10, -1)}, "must be >= 1"),
-        ({"likelihood": "gaussian", "likelihood_scale": 0.0}, "must be > 0 and finite, got 0.0"),
+        (
+            {"likelihood": "gaussian", "likelihood_scale": 0.0},
+            "must be above 0 and finite, got 0.0",
+        ),
         ({"likelihood": "gaussian", "likelihood_scale": float("nan")}, "got nan"),
         ({"network": "conv", "channels": (2, 2, 2, 2)}, "sides divide by 16"),
         ({"network": "conv", "channels": ()}, "at least one entry"),

@@ -8,6 +8,7 @@ import pytest
 from tests.support.bounds import (
     FULL_MODEL,
     FULL_Q,
+    HAND_TERMS,
     KEY,
     LINEAR_VAE,
     MODEL,
@@ -26,12 +27,6 @@ from vae_jax.objectives import (
     elbo,
     make_objective,
     sample_terms,
-)
-
-# Bounds of terms made by hand: log p(x|z) = (-3, -5), log p(z) = (-1, -2), log q(z|x) = (1, 3).
-
-HAND_TERMS = Terms(
-    jnp.array([-3.0, -5.0]), jnp.array([-1.0, -2.0]), jnp.array([1.0, 3.0]), jnp.array(2.5)
 )
 
 

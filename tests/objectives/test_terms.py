@@ -6,6 +6,7 @@ import numpy as np
 
 from tests.support.bounds import (
     FULL_Q,
+    HAND_TERMS,
     MODEL,
     Q_COVARIANCE,
     Q_MEAN,
@@ -14,16 +15,9 @@ from tests.support.bounds import (
 from tests.support.linear_gaussian import FullGaussian, gaussian_kl
 from vae_jax.distributions import Gaussian, kl_divergence, standard_normal
 from vae_jax.objectives import (
-    Terms,
     closed_form_kl,
     kl,
     reconstruction,
-)
-
-# Terms made by hand: log p(x|z) = (-3, -5), log p(z) = (-1, -2), log q(z|x) = (1, 3).
-
-HAND_TERMS = Terms(
-    jnp.array([-3.0, -5.0]), jnp.array([-1.0, -2.0]), jnp.array([1.0, 3.0]), jnp.array(2.5)
 )
 
 

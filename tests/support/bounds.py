@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.support.linear_gaussian import make_model, make_vae
-from vae_jax.objectives import sample_terms
+from vae_jax.objectives import Terms, sample_terms
 
 KEY = jax.random.key(0)
 MODEL, FULL_MODEL = make_model(), make_model(orthogonal=False)
@@ -21,6 +21,12 @@ Q_MEAN = MODEL.posterior(X)[0] + 0.3
 Q_COVARIANCE = MODEL.posterior(X)[1] * np.exp(0.4)
 # Another one, for the model whose exact posterior has a correlation.
 FULL_Q = np.array([0.7, -0.4]), np.array([[0.5, 0.3], [0.3, 0.8]])
+
+
+# Terms made by hand: log p(x|z) = (-3, -5), log p(z) = (-1, -2), log q(z|x) = (1, 3).
+HAND_TERMS = Terms(
+    jnp.array([-3.0, -5.0]), jnp.array([-1.0, -2.0]), jnp.array([1.0, 3.0]), jnp.array(2.5)
+)
 
 
 class Batch(NamedTuple):

@@ -26,31 +26,3 @@ def assert_close(a, b):
 def draw(distribution, num_samples=NUM_SAMPLES):
     """Return independent samples, stacked."""
     return jax.jit(jax.vmap(distribution.sample))(jax.random.split(KEY, num_samples))
-
-
-def everything(distribution, key):
-    """Return what every method of a distribution gives at one key."""
-    value, log_prob = distribution.sample_and_log_prob(key)
-    return value, log_prob, distribution.sample(key), distribution.log_prob(value)
-
-
-def check_jit_and_vmap(first):
-    """Check that jit changes nothing, and that vmap over two members is a loop."""
-    members = (first, jax.tree.map(lambda leaf: 0.7 * leaf, first))
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
-    looped = [everything(member, KEY) for member in members]
-    mapped = jax.jit(jax.vmap(everything, in_axes=(0, None)))(stacked, KEY)
-    assert_close(mapped, jax.tree.map(lambda *leaves: jnp.stack(leaves), *looped))
-
-
-def check_every_parameter_has_a_gradient(distribution):
-    """Check that the gradients of all parameters are finite and not zero."""
-    value = distribution.sample(KEY)
-
-    def total(distribution):
-        leaves = jax.tree.leaves(distribution.sample_and_log_prob(KEY))
-        return distribution.log_prob(value) + sum(jnp.sum(leaf) for leaf in leaves)
-
-    gradients = jax.jit(jax.grad(total))(distribution)
-    for leaf in jax.tree.leaves(gradients):
-        assert np.all(np.isfinite(leaf)) and np.any(leaf != 0)

@@ -13,10 +13,7 @@ from vae_jax.datasets.data import (
     Examples,
     Values,
     fingerprint,
-    make_dataset,
     num_examples,
-    quadrants,
-    split_examples,
 )
 from vae_jax.datasets.loaders import (
     DATASETS,
@@ -28,6 +25,7 @@ from vae_jax.datasets.loaders import (
     load_mnist,
     load_npz,
 )
+from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
 
 __all__ = [

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.datasets.data import Dataset, Examples, make_dataset, quadrants, split_examples
+from vae_jax.datasets.data import Dataset, Examples
+from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_examples, read_npz
 from vae_jax.datasets.tfds_arrays import read_tfds
 from vae_jax.distributions import Masked

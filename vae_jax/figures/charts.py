@@ -1,6 +1,7 @@
 """Points in the latent plane, and curves of training."""
 
 from collections.abc import Mapping
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,11 @@ def _in_the_plane(means: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndar
         return np.concatenate([means, np.zeros_like(means)], axis=1), ["z0", ""]
     if means.shape[1] == 2:
         return means, ["z0", "z1"]
-    if labels is not None and 2 < len(np.unique(labels)) <= len(PALETTE):
+    num_labels = 0 if labels is None else len(np.unique(labels))
+    if 2 < num_labels <= len(PALETTE) and num_labels < len(means):
         names = [f"{each} linear discriminant of the labels" for each in ("first", "second")]
-        return discriminant_axes(means, labels), names
+        with contextlib.suppress(np.linalg.LinAlgError):  # all points of a label are the same
+            return discriminant_axes(means, labels), names
     centered = means - means.mean(axis=0)
     _, lengths, directions = np.linalg.svd(centered, full_matrices=False)
     shares = lengths**2 / max(np.sum(lengths**2), 1e-12)
@@ -70,15 +73,11 @@ def discriminant_axes(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
     They are the directions with the largest ratio of the variance of the labels' means to the
     variance within a label, in units of the latter's standard deviation.
     """
-    centered = points - points.mean(axis=0)
-    means = np.stack([centered[labels == each].mean(axis=0) for each in np.unique(labels)])
-    own = means[np.unique(labels, return_inverse=True)[1]]
-    within = (centered - own).T @ (centered - own) / len(points)
-    ridge = 1e-4 * np.trace(within) / len(within) + 1e-12  # of latents that never vary
-    variances, axes = np.linalg.eigh(within + ridge * np.eye(len(within)))
-    whiten = axes / np.sqrt(variances)
-    _, _, directions = np.linalg.svd(own @ whiten, full_matrices=False)
-    return centered @ whiten @ directions[:2].T
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # takes 1 s to import
+
+    # The shrinkage is for latents that never vary.
+    fisher = LinearDiscriminantAnalysis(solver="eigen", shrinkage=1e-4, n_components=2)
+    return fisher.fit_transform(points - points.mean(axis=0), labels)
 
 
 def _scatter(figure: Any, axes: Any, points: np.ndarray, labels: np.ndarray | None) -> None:

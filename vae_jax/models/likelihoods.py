@@ -25,7 +25,7 @@ from vae_jax.distributions import (
     Poisson,
 )
 from vae_jax.fast.reductions import mean_over_examples
-from vae_jax.lookup import look_up
+from vae_jax.lookup import check_positive, look_up
 
 
 class Likelihood(NamedTuple):
@@ -88,7 +88,7 @@ def make_gaussian(num_levels: int, *, likelihood_scale: float = 1.0) -> Likeliho
     Args:
       likelihood_scale: sigma, in units of x as the model sees it.
     """
-    _check_scales(likelihood_scale=likelihood_scale)
+    check_positive(likelihood_scale=likelihood_scale)
     log_scale = math.log(likelihood_scale)
     return Likelihood(lambda outputs, own: Gaussian(outputs, log_scale), mean_over_examples)
 
@@ -126,7 +126,7 @@ def make_gaussian_optimal_scale(
       likelihood_scale: the initial sigma, in units of x as the model sees it.
       likelihood_floor: the smallest sigma; without it constant values have an unbounded density.
     """
-    _check_scales(likelihood_scale=likelihood_scale, likelihood_floor=likelihood_floor)
+    check_positive(likelihood_scale=likelihood_scale, likelihood_floor=likelihood_floor)
 
     def make(outputs, own):
         # Scaled so that its gradient is a mean over the values, not their sum, which is what
@@ -263,7 +263,7 @@ def _log_scales(outputs, floor):
 
 def _unbounded_scale(scale, floor):
     # The inverse of `_log_scales`; an initial scale at the floor or below becomes one just above.
-    _check_scales(likelihood_scale=scale, likelihood_floor=floor)
+    check_positive(likelihood_scale=scale, likelihood_floor=floor)
     above = max(scale - floor, 0.1 * floor)
     return math.log(math.expm1(above)) if above < 20 else above
 
@@ -271,9 +271,3 @@ def _unbounded_scale(scale, floor):
 def _means_and_scale(unbounded_scale, xs):
     means = mean_over_examples(xs)
     return jnp.stack([means, jnp.full_like(means, unbounded_scale)], axis=-1)
-
-
-def _check_scales(**scales):
-    for name, value in scales.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be > 0 and finite, got {value}")

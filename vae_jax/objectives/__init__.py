@@ -23,7 +23,6 @@ from vae_jax.objectives.importance import (
 from vae_jax.objectives.objective import (
     Objective,
     check_latents,
-    check_positive,
     make_bound_objective,
     no_parameters,
     over_batch,
@@ -38,7 +37,6 @@ __all__ = [
     "Temperature",
     "Terms",
     "check_latents",
-    "check_positive",
     "closed_form_kl",
     "elbo",
     "importance_weighted_bound",

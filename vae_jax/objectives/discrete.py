@@ -7,7 +7,7 @@ from jax import Array
 from jaxtyping import Key
 
 from vae_jax.fast.mapping import map_leading
-from vae_jax.lookup import look_up
+from vae_jax.lookup import check_positive, look_up
 from vae_jax.objectives.elbo import elbo
 from vae_jax.objectives.estimators import sample_terms
 from vae_jax.objectives.objective import (
@@ -15,7 +15,6 @@ from vae_jax.objectives.objective import (
     check_latents,
     check_not_negative,
     check_num_samples,
-    check_positive,
     elbo_metrics,
     no_parameters,
     over_batch,

@@ -112,17 +112,6 @@ def check_not_negative(**options: float | int) -> None:
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
 
 
-def check_positive(**options: float | int) -> None:
-    """Refuse options that are not above zero and finite.
-
-    Raises:
-      ValueError: with the option and its value.
-    """
-    for name, value in options.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be above 0 and finite, got {value}")
-
-
 def check_num_samples(num_samples: int) -> None:
     """Refuse fewer than one sample of z per example.
 
