@@ -155,6 +155,7 @@ def test_resolving_again_changes_nothing(config):
     assert again.to_dict() == resolved.to_dict()
 
 
+@pytest.mark.slow
 def test_by_the_commands(tmp_path):
     """Two names alone, one of which lets beta of the file fall away: the note is printed, and
     config.json holds what the run resolved to."""

@@ -85,6 +85,7 @@ def test_metrics_of_the_former_layout_are_read(former, trained):
 REFUSAL = r"was written by another version of vae_jax \(layout 1, this one reads 2\): its metrics"
 
 
+@pytest.mark.slow
 def test_the_former_layout_is_refused_by_the_commands(former):
     """Resuming and evaluating: exit code 2, one line, and the folder is left as it is."""
     before = {path: path.stat().st_mtime_ns for path in former.rglob("*")}
