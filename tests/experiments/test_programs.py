@@ -5,12 +5,11 @@ import re
 import shutil
 import struct
 
-import jax
 import numpy as np
 import pytest
 
 from experiments import encode, sample
-from experiments.support import cli, measurement, tensorboard
+from experiments.support import cli, tensorboard
 from experiments.support.loading import load_member, load_run
 from tests.docs.test_readme import README
 from tests.support.programs import run_program
@@ -70,12 +69,12 @@ def test_files_that_are_written(used):
 
 
 def test_python_of_the_readme_gives_the_same_codes(workdir, readme_lines, used):
-    run, how, _ = load_run(workdir)
-    names = {"jax": jax, "x": measurement.model_examples(run, how, "test").x}
+    run, _, _ = load_run(workdir)
+    names = {"x": run.dataset.test.x}
     exec("\n".join(line for line in readme_lines if not line.startswith("python -m ")), names)
     z = np.load(used / "z.npz")
     np.testing.assert_allclose(z["mean"], names["codes"], atol=1e-5)
-    q = run.vae.encode(names["params"], names["x"][5])
+    q = run.vae.encode(names["params"], names["seen"][5])
     np.testing.assert_allclose(z["scale"][5], q.scale, atol=1e-5)
     decoded = run.vae.decode(names["params"], q.mean).mean
     np.testing.assert_allclose(z["reconstruction"][5], decoded, atol=1e-5)
