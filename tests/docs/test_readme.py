@@ -81,7 +81,7 @@ def test_fields_that_are_named_exist():
 
 
 def test_the_objective_of_the_readme_is_what_it_says():
-    """(1/a) log mean w^a of log-weights (-5, -10), a = 1/2, in numpy; and a row among the others."""
+    """(1/a) log mean w^a of log-weights (-5, -10), in numpy; and a row among the others."""
     (code,) = re.findall(r"^(    def make_power.*?ROWS\[.*?)\n\n", README, re.DOTALL | re.MULTILINE)
     names = vars(importance).copy()
     exec(textwrap.dedent(code), names)

@@ -141,7 +141,7 @@ def test_schedules_that_outlast_the_run_are_said(tmp_path, capsys):
         optimizer__boundaries=(36,),
     )
     run = build(config)
-    train.write_and_print_header(run, run.init(run.dataset.train), tmp_path)
+    train.write_and_print_header(run, run.init(run.dataset.train), tmp_path, "")
     printed = " ".join(capsys.readouterr().out.split())
     assert "objective.beta_warmup_steps (999) outlasts the run of 36 steps" in printed
     assert "optimizer.boundaries (36) outlasts the run of 36 steps" in printed
