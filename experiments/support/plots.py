@@ -78,7 +78,12 @@ def nearest_neighbours(points: np.ndarray) -> np.ndarray:
 
 
 def draw_curves(folder: Path, curves: Any, run: Run) -> None:
-    """Draw ELBO, KL and reconstruction of training and validation; a sweep's points in colors."""
+    """Draw ELBO, KL and reconstruction of training and validation, if there is anything of them.
+
+    The points of a sweep have a color each.
+    """
+    if "train" not in curves:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     title = "Training: the ELBO and its two parts, ELBO = reconstruction - KL\n"
     is_sweep = len(run.points) > 1
