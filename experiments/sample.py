@@ -113,6 +113,8 @@ def sample_to_file(
     if path == picture:
         raise ValueError(f"--output={output} is where the picture goes: name an npz")
     run, how_measured, params = load_member(workdir, member)
+    if run.is_conditional and not isinstance(run.dataset.condition, int):
+        run, how_measured, params = load_member(workdir, member, with_data=True)
     batch_size = min(how_measured.batch_size, num)
     track = console.track("samples", batch_size)
     with run_folder.output_file(path) as file, run_folder.output_file(picture) as image:

@@ -40,7 +40,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
     fingerprint = datasets.fingerprint(run.dataset)
     run_folder.check_data(workdir, fingerprint)
     with run_folder.lock(workdir):
-        state = run.init()
+        state = run.init(run.dataset.train)
         write_and_print_header(run, state, workdir, fingerprint)
         state = train(state, run, how_measured, workdir)
         curves = run_folder.read_curves(workdir / "metrics.jsonl")
@@ -110,6 +110,7 @@ def write_and_print_header(
         workdir,
         run.config.to_dict(),
         console.device_line(),
+        run.dataset,
         fingerprint,
         run.member_names,
     )

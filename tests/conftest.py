@@ -12,10 +12,11 @@ import pytest
 from tests.support.programs import TRAINED, train
 
 # Most of the tests' time is compilation, which this halves; XLA_FLAGS="" tests what users run.
-# The older emitters take a third of the time again; a jaxlib without them would end at the flag.
+# The older emitters and one thread for code take a third of the time again; a jaxlib without them
+# would end at the flags.
 _quick = "--xla_backend_optimization_level=0"
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-    _quick += " --xla_cpu_use_fusion_emitters=false"
+    _quick += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ.setdefault("XLA_FLAGS", _quick)
 # A run that is built again, or by a program, takes what was compiled before in this session.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

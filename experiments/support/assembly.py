@@ -24,8 +24,8 @@ class Run(NamedTuple):
     """What the run resolved to, defaults included."""
     dataset: datasets.Dataset
     vae: models.VAE
-    init: Callable[[], training.TrainState]
-    """init() -> the state of all members at step 0."""
+    init: Callable[[datasets.Examples], training.TrainState]
+    """init(dataset.train) -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
     """train_steps(state, dataset.train, stop) -> (state, metrics); donates the state."""
     placement: training.Placement
@@ -65,11 +65,12 @@ class Evaluation(NamedTuple):
     chunk_size: int
 
 
-def build_run(config: ml_collections.ConfigDict) -> Run:
+def build_run(config: ml_collections.ConfigDict, dataset: datasets.Dataset | None = None) -> Run:
     """Make the data set, the model, the objective, the optimizer and the update of a config.
 
     Args:
       config: what `options.resolve` returned.
+      dataset: the config's, or its outline; None: it is loaded.
 
     Raises:
       ValueError: a name or value that is not possible, saying what is.
@@ -80,7 +81,7 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
     with errors_of("objective"):
         objective = objectives.make_objective(**config.objective)
     members = plan_members(config, objective.hparams)
-    dataset = load_dataset(**config.data)
+    dataset = load_dataset(**config.data) if dataset is None else dataset
     config = with_likelihood(config, dataset)
     vae = build_vae(dataset, **config.vae)
     with errors_of("objective"):
@@ -215,14 +216,16 @@ def init_run(
     dataset: datasets.Dataset,
     members: list[Member],
     swept: dict[str, tuple[str, float]],
+    train: datasets.Examples,
     **init: Any,
 ) -> training.TrainState:
     """Initialise all members, each with its seed and its point of the sweep.
 
     Args:
-      dataset: initial biases are set from its training examples.
+      dataset: how its values become what the model sees.
       members: the runs.
       swept: {field of the config: (traced number, its value)}.
+      train: the training examples.
       **init: further arguments of `training.init_members`.
     """
     hparams = {
@@ -237,7 +240,7 @@ def init_run(
         examples = datasets.expected_examples(dataset, train)
         return training.init_members(keys, hparams, examples=examples, **init)
 
-    return init_members(dataset.train, keys)
+    return init_members(train, keys)
 
 
 def build_evaluation(config: ml_collections.ConfigDict) -> Evaluation:

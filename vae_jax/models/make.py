@@ -200,10 +200,8 @@ def choose_condition(dataset: Any) -> int | tuple[int, ...]:
             f"conditional=True needs y, which {dataset.name} has not: give labels under key 'y', "
             "or parts of the image by given_quadrants=1"
         )
-    if isinstance(condition, int):
-        lowest = min(part.y.min() for part in (dataset.train, dataset.validation, dataset.test))
-        if lowest < 0:
-            raise ValueError(f"'y' of {dataset.name} must be labels 0, 1, ..., got {lowest}")
+    if isinstance(condition, int) and dataset.labels[0] < 0:
+        raise ValueError(f"'y' of {dataset.name} must be labels 0, 1, ..., got {dataset.labels[0]}")
     return condition
 
 
