@@ -44,7 +44,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
         write_and_print_header(run, state, workdir, fingerprint)
         state = train(state, run, how_measured, workdir)
         curves = run_folder.read_curves(workdir / "metrics.jsonl")
-        draw_curves(workdir / "figures", curves, run.dataset.protocol)
+        draw_curves(workdir / "figures", curves, run)
         seconds = {"training_seconds": time.monotonic() - started}
         measure_and_report(run, how_measured, state, workdir, "summary.json", seconds)
         tensorboard.append_pictures(workdir, int(state.step))
