@@ -1,6 +1,7 @@
 """What the tests share: where prepared data are, one small trained run, quick compilations."""
 
 import atexit
+import gc
 import importlib.metadata
 import os
 from pathlib import Path
@@ -12,17 +13,19 @@ import pytest
 from tests.support.programs import TRAINED, train
 
 # Most of the tests' time is compilation, which this halves; XLA_FLAGS="" tests what users run.
-# The older emitters and one thread for code take a third of the time again; a jaxlib without them
-# would end at the flags.
+# The older emitters take a third of the time again; a jaxlib without them would end at the flag.
 _quick = "--xla_backend_optimization_level=0"
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-    _quick += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    _quick += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", _quick)
 # A run that is built again, or by a program, takes what was compiled before in this session.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="vae_jax-compiled-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+# Compiled programs are many objects that stay: looking for garbage among them less often saves a
+# tenth of the time.
+gc.set_threshold(50_000, 20, 100)
 
 DATA_DIR = Path(
     os.environ.get("VAE_JAX_TEST_DATA")
