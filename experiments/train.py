@@ -36,6 +36,7 @@ from vae_jax import checkpoints, datasets, training
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend: bool) -> None:
     """Train what the config says, resuming what `workdir` holds, then measure and draw it."""
     started = time.monotonic()
+    run_folder.check_places(workdir)
     run, how_measured = build_run(config), build_evaluation(config)
     run_folder.check_config(workdir, run.config.to_dict(), extend)
     fingerprint = datasets.fingerprint(run.dataset)

@@ -20,13 +20,23 @@ def load_run(workdir: str | Path) -> tuple[Run, Evaluation, training.TrainState]
     config = run_folder.read_config(workdir)
     run = build_run(config)
     run_folder.check_data(workdir, datasets.fingerprint(run.dataset))
-    folder = workdir / ("best" if config.training.patience else "checkpoints")
-    state, damaged = checkpoints.restore_newest(folder, jax.eval_shape(run.init))
-    if damaged:
-        console.say(f"{folder}: {damaged} damaged")
-    if state is None:
-        raise ValueError(f"--workdir={workdir} holds no checkpoint that is whole")
+    state = _restore(workdir, config.training.patience, jax.eval_shape(run.init))
     return run, build_evaluation(config), state
+
+
+def _restore(workdir, patience, state_like):
+    # With early stopping each member at its best; where that is lost, as it was at the end.
+    for name in ("best", "checkpoints") if patience else ("checkpoints",):
+        state, damaged = checkpoints.restore_newest(workdir / name, state_like)
+        if damaged:
+            console.say(f"{workdir / name}: {damaged} damaged")
+        if state is not None:
+            return state
+        if name == "best":
+            console.say(f"{workdir / name} holds no checkpoint that is whole: the newest is used")
+    raise ValueError(
+        f"--workdir={workdir} holds no checkpoint that is whole: train it, with this --workdir"
+    )
 
 
 def load_member(workdir: str | Path, member: int = 0) -> tuple[Run, Evaluation, Any]:

@@ -78,7 +78,9 @@ def nearest_neighbours(points: np.ndarray) -> np.ndarray:
 
 
 def draw_curves(folder: Path, curves: Any, protocol: str) -> None:
-    """Draw ELBO, KL and reconstruction of training and validation."""
+    """Draw ELBO, KL and reconstruction of training and validation, if there is anything of them."""
+    if "train" not in curves:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     title = "Training: the ELBO and its two parts, ELBO = reconstruction - KL\n"
     ends = [

@@ -116,8 +116,9 @@ def describe_loss(report: str) -> str:
     found = re.search(r"stopped sending heartbeats\):\n(.*)", report)
     lost = found[1].strip() if found else "0"  # the only one that every process talks to
     return (
-        f"process {lost} was lost (killed, halted, or cut off for {_SILENT_SECONDS} s): the same "
-        "command in every process goes on from the newest checkpoint"
+        f"process {lost} was lost (an error that it shows itself, a kill, or {_SILENT_SECONDS} s "
+        "without an answer): start every process again, with the same --workdir, to go on from the "
+        "newest checkpoint"
     )
 
 
