@@ -33,3 +33,6 @@ def stop_at_once(message: str = "stopped: the same command starts again") -> Non
 
 if sys.argv[0] == "-m":  # python -m, until it has found the program: not an import by another one
     stop_at_once()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the shell closed it, by `>&-`
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))

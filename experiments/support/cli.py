@@ -82,7 +82,8 @@ def run_program(main: Callable[[], None], required: Sequence[str]) -> None:
     logging.set_verbosity(logging.FATAL)
     std_logging.getLogger("asyncio").setLevel(std_logging.CRITICAL)
     sys.unraisablehook = _without_closed_loops
-    sys.stdout = Output(sys.stdout.buffer, sys.stdout.encoding, line_buffering=True)
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    sys.stdout = Output(sys.stdout.detach(), encoding, errors, line_buffering=True)
     app.run(lambda argv: main(), flags_parser=parse_flags)
 
 
