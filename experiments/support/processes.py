@@ -1,6 +1,7 @@
 """Several processes that train one run together, and the cores of this one."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 import contextlib
 import ctypes
 import os
@@ -39,39 +40,48 @@ def connect(coordinator: str, num_processes: int, process_index: int) -> None:
     """
     if not coordinator:
         return
-    given = {}
-    if coordinator != "auto":
-        host, _, port = coordinator.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-            raise ValueError(
-                f"config.distributed: coordinator must be HOST:PORT of process 0, or auto, got "
-                f"{coordinator!r}"
-            )
-        if not 0 <= process_index < num_processes:
-            raise ValueError(
-                "config.distributed: process_index must lie in 0 .. num_processes - 1, got "
-                f"{process_index} of {num_processes}"
-            )
-        given = {
-            "coordinator_address": coordinator,
-            "num_processes": num_processes,
-            "process_id": process_index,
-        }
-        console.say(
-            f"process {process_index} of {num_processes} waits for the others at {coordinator}, "
-            f"{_START_SECONDS} s at most"
-        )
+    given = {} if coordinator == "auto" else _checked(coordinator, num_processes, process_index)
     say_who_is_lost()
     jax.config.update("jax_enable_preemption_service", False)  # it would keep SIGTERM for itself
+    given |= {
+        "initialization_timeout": _START_SECONDS,
+        "heartbeat_timeout_seconds": _SILENT_SECONDS,
+    }
     try:
-        jax.distributed.initialize(
-            **given,
-            initialization_timeout=_START_SECONDS,
-            heartbeat_timeout_seconds=_SILENT_SECONDS,
-        )
+        # Not in this thread, which would hear no Ctrl-C within the C++ that waits for the others.
+        with ThreadPoolExecutor(1) as other_thread:
+            other_thread.submit(jax.distributed.initialize, **given).result()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
+        if coordinator == "auto":
+            reason += (
+                "; auto knows Slurm, Open MPI, Kubernetes and TPU pods, give HOST:PORT elsewhere"
+            )
         raise ValueError(f"config.distributed: coordinator={coordinator!r}: {reason}") from error
+
+
+def _checked(coordinator, num_processes, process_index):
+    # What jax is given of a run whose processes are numbered by hand.
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ValueError(
+            "config.distributed: coordinator must be HOST:PORT of process 0, or auto, got "
+            f"{coordinator!r}"
+        )
+    if not 0 <= process_index < num_processes:
+        raise ValueError(
+            "config.distributed: process_index must lie in 0 .. num_processes - 1, got "
+            f"{process_index} of {num_processes}"
+        )
+    console.say(
+        f"process {process_index} of {num_processes} waits for the others at {coordinator}, "
+        f"{_START_SECONDS} s at most"
+    )
+    return {
+        "coordinator_address": coordinator,
+        "num_processes": num_processes,
+        "process_id": process_index,
+    }
 
 
 def say_who_is_lost() -> None:
