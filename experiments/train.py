@@ -91,7 +91,8 @@ def train(
                 checkpoints.save(saved, stop, whole)
             show(stop, console.progress_text(metrics))
     if interrupted and not is_over:
-        cli.stop(f"stopped at step {stop}; the same command with --workdir={workdir} goes on")
+        step = int(state.step)
+        cli.stop(f"stopped at step {step}; the same command with --workdir={workdir} goes on")
     return best if settings.patience else run.placement.collect(state)
 
 

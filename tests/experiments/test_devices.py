@@ -115,7 +115,7 @@ REPORTS = {
         f"E1121 15:50:50.808782   12502 coordination_service.cc:1549] [1651] Use error polling to "
         f"propagate the following error to all tasks: {UNHEALTHY}3\n{CRASHED}"
         f"{AGENT}{FATAL}: {UNHEALTHY}3\n{CRASHED}"
-        f"RPC: /xla.coordination.CoordinationService/PollForError [type.google='']\n{TRACE}",
+        f"RPC: /xla.coordination.CoordinationService/PollForError [type='']\n{TRACE}",
         "process 3 was lost",
     ),
     "a kill of process 0": (

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -120,6 +121,8 @@ def test_interrupted_by_ctrl_c_says_how_to_go_on(whole, tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert f"--workdir={workdir}" in said and said.count("\n") == 1
+    step = re.search(r"stopped at step (\d+);", said)[1]
+    assert (workdir / "checkpoints" / step).is_dir()
     assert not (workdir / "summary.json").exists()
     assert train(workdir, *TINY).returncode == 0
     assert results(workdir)[0::2] == results(whole)[0::2]
