@@ -30,13 +30,24 @@ def load_run(
         run_folder.check_data(workdir, datasets.fingerprint(run.dataset))
     else:
         run = build_run(config, run_folder.read_outline(workdir))
-    folder = workdir / ("best" if config.training.patience else "checkpoints")
-    state, damaged = checkpoints.restore_newest(folder, jax.eval_shape(run.init, run.dataset.train))
-    if damaged:
-        console.say(f"{folder}: {damaged} damaged")
-    if state is None:
-        raise ValueError(f"--workdir={workdir} holds no checkpoint that is whole")
+    state_like = jax.eval_shape(run.init, run.dataset.train)
+    state = _restore(workdir, config.training.patience, state_like)
     return run, build_evaluation(config), state
+
+
+def _restore(workdir, patience, state_like):
+    # With early stopping each member at its best; where that is lost, as it was at the end.
+    for name in ("best", "checkpoints") if patience else ("checkpoints",):
+        state, damaged = checkpoints.restore_newest(workdir / name, state_like)
+        if damaged:
+            console.say(f"{workdir / name}: {damaged} damaged")
+        if state is not None:
+            return state
+        if name == "best":
+            console.say(f"{workdir / name} holds no checkpoint that is whole: the newest is used")
+    raise ValueError(
+        f"--workdir={workdir} holds no checkpoint that is whole: train it, with this --workdir"
+    )
 
 
 def load_member(

@@ -9,6 +9,7 @@ import math
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
+import zlib
 
 import ml_collections
 import numpy as np
@@ -28,6 +29,8 @@ _FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
 # Of config.json and the checkpoints. Layout 1 had the options of all rows in each block, and layout
 # 2 had no outline of the data.
 _LAYOUT = 3
+_FILES = ("config.json", "evaluation.json", "lock", "metrics.jsonl", "summary.json")
+_FOLDERS = ("best", "checkpoints", "figures", "profile", "tensorboard")
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -51,6 +54,20 @@ def lock(workdir: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def check_places(workdir: Path) -> None:
+    """Refuse a folder where a run could not write all that it is going to.
+
+    Raises:
+      ValueError: a file where a folder belongs, or a folder where a file does.
+    """
+    for name in _FOLDERS:
+        if (workdir / name).exists() and not (workdir / name).is_dir():
+            raise ValueError(f"{workdir / name} is a file where a run keeps a folder: move it away")
+    for name in _FILES:
+        if (workdir / name).is_dir():
+            raise ValueError(f"{workdir / name} is a folder where a run keeps a file: move it away")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -218,28 +235,57 @@ def describe(values: Sequence[float], points: Mapping[str, Sequence[int]]) -> An
 
 def append_metrics(path: Path, line: Mapping[str, Any]) -> None:
     """Append one line to metrics.jsonl; it holds no times, so that a rerun writes the same."""
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    with path.open("ab") as file:
+        file.write(_with_check(line))
 
 
-def cut_metrics(path: Path, step: int) -> None:
-    """Remove the lines after `step`, which a resumed run writes again."""
-    if not path.exists():
-        return
-    lines = path.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    with output_file(path) as file:
-        file.write("".join(kept).encode())
+def _with_check(line: Mapping[str, Any]) -> bytes:
+    # A line of metrics.jsonl, whose last field is the CRC-32 of what stands before it.
+    text = json.dumps(line)[:-1].encode()
+    return text + b', "check": "%08x"}\n' % zlib.crc32(text)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics.jsonl that are whole, that is, agree with their check.
+
+    Earlier versions wrote none: of a file without any, all lines are returned that can be read.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    has_checks = b'"check"' in content
+    read = (_read_line(line, has_checks) for line in content.splitlines(keepends=True))
+    return [line for line in read if line is not None]
+
+
+def _read_line(raw: bytes, has_check: bool) -> dict[str, Any] | None:
+    try:
+        line = json.loads(raw)
+        line.pop("check", None)
+        return line if not has_check or raw == _with_check(line) else None
+    except (AttributeError, ValueError):
+        return None
+
+
+def cut_metrics(path: Path, step: int) -> set[tuple[int, str]]:
+    """Remove the lines after `step`, which a resumed run writes again, and those that are damaged.
+
+    Returns:
+      (step, split) of each line that is left.
+    """
+    kept = [line for line in read_metrics(path) if line["step"] <= step]
+    if path.exists():
+        with output_file(path) as file:
+            file.write(b"".join(map(_with_check, kept)))
+    return {(line["step"], line["split"]) for line in kept}
 
 
 def read_curves(path: Path) -> dict[str, dict[str, np.ndarray]]:
     """Return {split: {"step": (points,), name: (points, members)}} of a metrics.jsonl.
 
-    What a failed member has no number for is NaN. Folders of earlier versions are read too.
+    What a failed member has no number for is NaN; lines that are damaged are left out. Folders of
+    earlier versions are read too.
     """
     curves: dict[str, dict[str, list]] = {}
-    lines = path.read_text().splitlines() if path.exists() else []
-    for line in map(json.loads, lines):
+    for line in read_metrics(path):
         curve = curves.setdefault(line.pop("split"), {})
         for name, value in line.items():
             value = value["members"] if isinstance(value, dict) else value
