@@ -17,6 +17,7 @@ import numpy as np
 from experiments.support import cli, console, measurement, run_folder
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_member
+from experiments.support.memory import check_evaluation_memory
 from experiments.support.options import by_field
 from vae_jax import datasets, evaluation, models
 from vae_jax.distributions import FullGaussian, Gaussian, Masked
@@ -166,6 +167,7 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
     count = datasets.num_examples(examples)
     batch_size = min(how_measured.batch_size, count)
     how_measured = how_measured._replace(num_samples=num_samples, batch_size=batch_size)
+    check_evaluation_memory(run, how_measured, count)
     track = console.track(f"examples, {num_samples} importance samples each", batch_size)
     with run_folder.output_file(Path(output)) as file:
         dynamic = [each for each in run.dataset.fields.values() if each.binarization == "dynamic"]

@@ -9,6 +9,7 @@ from absl import flags
 from experiments.support import cli, console, measurement, plots, run_folder
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_run
+from experiments.support.memory import check_evaluation_memory
 from vae_jax import datasets, evaluation, training
 
 
@@ -53,6 +54,7 @@ def main() -> None:
         run, how_measured, state = load_run(workdir)
         if flags.FLAGS.num_samples is not None:
             how_measured = how_measured._replace(num_samples=flags.FLAGS.num_samples)
+        check_evaluation_memory(run, how_measured, datasets.num_examples(run.dataset.test))
         measure_and_report(run, how_measured, state, workdir, "evaluation.json", {})
 
 

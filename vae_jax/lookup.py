@@ -5,10 +5,11 @@ with such a function as its field `make`. Its keyword-only arguments are its opt
 defaults; the first line of its docstring says what the row is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 import difflib
 import inspect
 import math
+import numbers
 import re
 from typing import Any
 
@@ -91,6 +92,42 @@ def check_positive(**options: float | int) -> None:
     for name, value in options.items():
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be above 0 and finite, got {value}")
+
+
+def check_not_negative(**options: float | int) -> None:
+    """Refuse options that are negative, infinite or NaN.
+
+    Raises:
+      ValueError: with the option and its value.
+    """
+    for name, value in options.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be >= 0 and finite, got {value}")
+
+
+def check_whole(least: int, most: int, **options: int | Sequence[int]) -> None:
+    """Refuse options that are not whole numbers in least .. most, or tuples of such numbers.
+
+    Raises:
+      ValueError: with the option and its value.
+    """
+    for name, value in options.items():
+        for each in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(each, bool) or not isinstance(each, numbers.Integral):
+                raise ValueError(f"{name} must be a whole number (or several), got {value!r}")
+            if each < least:
+                raise ValueError(f"{name} must be >= {least}, got {value}")
+            if each > most:
+                raise ValueError(f"{name} must be at most {most:,}, got {value}")
+
+
+def check_seed(**seeds: int) -> None:
+    """Refuse seeds other than 0 .. 2^32 - 1: a key is made of 32 bits, the others would be lost.
+
+    Raises:
+      ValueError: with the name of the seed and its value.
+    """
+    check_whole(0, 2**32 - 1, **seeds)
 
 
 def summary_of(row: Any) -> str:
