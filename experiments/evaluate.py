@@ -12,6 +12,8 @@ from experiments.support.loading import load_run
 from experiments.support.memory import check_evaluation_memory
 from vae_jax import datasets, evaluation, training
 
+_FEWEST_DRAWN = 3  # test examples: two axes of the latent means, and a nearest neighbour
+
 
 def measure_and_report(
     run: Run,
@@ -41,7 +43,10 @@ def measure_and_report(
         "members": run.member_names,
     }
     run_folder.write_json(workdir / file, context | numbers)
-    plots.draw_members(workdir / "figures", run, how_measured, state, test, measured)
+    if context["test_examples"] < _FEWEST_DRAWN:
+        console.say(f"no pictures: they need at least {_FEWEST_DRAWN} test examples")
+    else:
+        plots.draw_members(workdir / "figures", run, how_measured, state, test, measured)
     console.print_summary(context["protocol"], numbers, context["members"])
     return numbers
 

@@ -90,8 +90,15 @@ def check_positive(**options: float | int) -> None:
       ValueError: with the option and its value.
     """
     for name, value in options.items():
-        if not 0 < value < math.inf:
+        if not 0 < _number(name, value) < math.inf:
             raise ValueError(f"{name} must be above 0 and finite, got {value}")
+
+
+def _number(name, value):
+    try:
+        return float(value)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, got {value!r}") from None
 
 
 def check_not_negative(**options: float | int) -> None:
@@ -101,7 +108,7 @@ def check_not_negative(**options: float | int) -> None:
       ValueError: with the option and its value.
     """
     for name, value in options.items():
-        if not 0 <= value < math.inf:
+        if not 0 <= _number(name, value) < math.inf:
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
 
 

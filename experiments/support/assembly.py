@@ -16,6 +16,8 @@ from vae_jax.fast import threefry
 from vae_jax.lookup import take_options
 from vae_jax.tables import TABLES
 
+_WARMUP_STEPS = 100
+
 
 class Run(NamedTuple):
     """The values of a run, and what follows from them."""
@@ -101,6 +103,7 @@ def assemble(
         batches = datasets.make_batches(dataset, batch_size)
         placed = training.plan_placement(jax.devices(), len(members), batch_size)
         num_steps = count_steps(config.training.num_epochs, batches.steps_per_epoch)
+    config = with_warmup(config, num_steps)
     with errors_of("optimizer"):
         optimizer = build_optimizer(num_steps, **config.optimizer)
     init = make_init(
@@ -167,6 +170,15 @@ def with_likelihood(
         block = config.vae.to_dict() | {"likelihood": names}
         block, _ = resolve_block(block, TABLES["vae"])
     return ml_collections.ConfigDict(config.to_dict() | {"vae": block})
+
+
+def with_warmup(config: ml_collections.ConfigDict, num_steps: int) -> ml_collections.ConfigDict:
+    """Return the config with the warm-up of the learning rate, which is by default that of a run
+    of num_steps."""
+    block = config.optimizer.to_dict()
+    if block["warmup_steps"] is None:
+        block["warmup_steps"] = min(_WARMUP_STEPS, num_steps // 10)
+    return ml_collections.ConfigDict(config.to_dict() | {"optimizer": block})
 
 
 def build_vae(dataset: datasets.Dataset, likelihood: str, **options: Any) -> models.VAE:

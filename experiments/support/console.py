@@ -126,8 +126,9 @@ def progress_bar(total: int, done: int, examples: int) -> Iterator[Callable[[int
             return
         last = time.monotonic()
         speed = rate(now_done)
-        left = f"{(total - now_done) / speed:.0f} s left" if speed else "compiled"
-        print(f"{now_done}/{total}  {text}  {speed * examples:,.0f} examples/s, {left}", flush=True)
+        left = (total - now_done) / speed if speed else 0
+        pace = f"{speed * examples:,.0f} examples/s, {left:.0f} s left" if speed else "compiled"
+        print(f"{now_done}/{total}  {text}  {pace}", flush=True)
 
     if not console.is_terminal:
         with say_if_slow(f"{done}/{total}  compiling, or computing the first of them") as is_told:

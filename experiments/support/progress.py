@@ -135,9 +135,11 @@ def check_members(run: Run, state: training.TrainState, metrics: list[str], star
             what = [*metrics, "a parameter"][term]
             lines.append(f"{member.name}: {what} became NaN or infinite at step {step}")
     if (failed.step >= 0).all():
-        raise FloatingPointError(
-            f"{'; '.join(lines)}: lower optimizer.learning_rate or set optimizer.clip_norm; the "
-            "checkpoints before it stand"
-        )
+        remedy = "lower optimizer.learning_rate or set optimizer.clip_norm; the checkpoints before"
+        remedy += " it stand"
+        if not failed.step.any() and (failed.term < len(metrics)).all():
+            remedy = "at the initial parameters: it is not the learning rate, but the options of "
+            remedy += "config.objective and config.vae, or the scale of the data"
+        raise FloatingPointError(f"{'; '.join(lines)}: {remedy}")
     for line in lines:
         console.say(f"{line}; it is frozen as at step {start}, the others go on")

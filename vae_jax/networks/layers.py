@@ -61,6 +61,9 @@ def make_layers(
     Raises:
       ValueError: an unknown activation or initializer, or a size that is not possible.
     """
+    for name, sizes in {"hidden": hidden, "channels": channels}.items():
+        if not isinstance(sizes, tuple | list):
+            raise ValueError(f"{name} must be a tuple, such as (200, 200), got {sizes!r}")
     check_sizes(hidden=hidden, channels=channels)
     return Layers(
         tuple(hidden),
