@@ -89,6 +89,7 @@ def check_fits(run: Run, examples: datasets.Examples, name: str) -> None:
         array = x.values if isinstance(x, Masked) else x if dataset.is_plain else x[field]
         kind = models.LIKELIHOODS[pick(likelihood, field)].values
         check_array_fits(array, values, kind, f"{field!r} of {name}", dataset.protocol)
+        warn_of_range(array, values, f"{field!r} of {name}")
     if run.is_conditional and dataset.given is None:
         check_condition(examples.y, dataset.condition, name)
 
@@ -146,6 +147,23 @@ def check_array_fits(
         raise ValueError(
             f"{name} has values in {low:g} .. {high:g}, but the run was trained on {units} "
             f"({protocol})"
+        )
+
+
+def warn_of_range(x: np.ndarray, values: datasets.Values, name: str) -> None:
+    """Say that values lie far outside of those that the run was trained on.
+
+    Args:
+      x: the array.
+      values: those of the run's data.
+      name: says whose array it is.
+    """
+    low, high = (values.maximum * end for end in values.value_range)
+    margin = 2 * (high - low)
+    if x.min() < low - margin or x.max() > high + margin:
+        console.say(
+            f"warning: {name} has values in {x.min():g} .. {x.max():g}, but the run was trained on "
+            f"{low:g} .. {high:g}, which codes and bounds hold for: scale them as the training data"
         )
 
 

@@ -29,6 +29,7 @@ from experiments.support.progress import (
     keep_best,
     log,
     resume,
+    warn_of_scale,
 )
 from vae_jax import checkpoints, datasets, training
 
@@ -80,6 +81,8 @@ def train(
             metrics = jax.device_get(metrics)
             log(workdir, stop, "train", metrics, run)
             check_members(run, state, sorted(metrics), start)
+            if start == 0:
+                warn_of_scale(run, metrics)
             whole = run.placement.collect(state)
             if is_due(stop, run, settings.eval_every_epochs):
                 bounds = validate(whole)

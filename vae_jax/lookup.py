@@ -5,7 +5,7 @@ with such a function as its field `make`. Its keyword-only arguments are its opt
 defaults; the first line of its docstring says what the row is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 import difflib
 import inspect
 import math
@@ -83,7 +83,7 @@ def check_options(
         raise ValueError(message)
 
 
-def check_positive(**options: float | int) -> None:
+def check_positive(**options: Any) -> None:
     """Refuse options that are not above zero and finite.
 
     Raises:
@@ -101,7 +101,7 @@ def _number(name, value):
         raise ValueError(f"{name} must be a number, got {value!r}") from None
 
 
-def check_not_negative(**options: float | int) -> None:
+def check_not_negative(**options: Any) -> None:
     """Refuse options that are negative, infinite or NaN.
 
     Raises:
@@ -112,7 +112,7 @@ def check_not_negative(**options: float | int) -> None:
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
 
 
-def check_whole(least: int, most: int, **options: int | Sequence[int]) -> None:
+def check_whole(least: int, most: int, **options: Any) -> None:
     """Refuse options that are not whole numbers in least .. most, or tuples of such numbers.
 
     Raises:
@@ -128,7 +128,7 @@ def check_whole(least: int, most: int, **options: int | Sequence[int]) -> None:
                 raise ValueError(f"{name} must be at most {most:,}, got {value}")
 
 
-def check_seed(**seeds: int) -> None:
+def check_seed(**seeds: Any) -> None:
     """Refuse seeds other than 0 .. 2^32 - 1: a key is made of 32 bits, the others would be lost.
 
     Raises:

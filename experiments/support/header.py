@@ -29,7 +29,8 @@ def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str
         "model": f"{describe_model(config.vae)}; {num_parameters:,} parameters",
         "objective": describe_row(config.objective, "objective", "name"),
         "optimizer": f"{describe_row(config.optimizer, 'optimizer', 'name')}, learning rate "
-        f"{config.optimizer.learning_rate:g}, {config.optimizer.schedule}",
+        f"{config.optimizer.learning_rate:g}, {config.optimizer.schedule} after "
+        f"{config.optimizer.warmup_steps} steps of warm-up",
         "training": f"{config.training.num_epochs} epochs of {run.steps_per_epoch} steps, "
         f"{len(names)} member(s): {'; '.join(names[:_MOST_NAMED])}"
         + ("; ..." if len(names) > _MOST_NAMED else ""),

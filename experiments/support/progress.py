@@ -1,6 +1,7 @@
 """Where a run stands: resuming it, what is due when, its best evaluations, members that failed."""
 
 from collections.abc import Iterator
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,10 @@ import numpy as np
 from experiments.support import console, processes, run_folder, tensorboard
 from experiments.support.assembly import Run
 from vae_jax import checkpoints, evaluation, training
+
+_MOST_NATS = (
+    10  # per value: a Gaussian 4.5 standard deviations off, far from what training begins at
+)
 
 
 class Progress(NamedTuple):
@@ -143,3 +148,21 @@ def check_members(run: Run, state: training.TrainState, metrics: list[str], star
         raise FloatingPointError(f"{'; '.join(lines)}: {remedy}")
     for line in lines:
         console.say(f"{line}; it is frozen as at step {start}, the others go on")
+
+
+def warn_of_scale(run: Run, metrics: dict[str, Any]) -> None:
+    """Say that the data are far from the likelihood's scale, where the first steps show it.
+
+    Args:
+      run: the run.
+      metrics: means over the first steps, of all members.
+    """
+    num_values = sum(math.prod(values.shape) for values in run.dataset.fields.values())
+    per_value = np.nanmin(metrics["reconstruction"]) / num_values
+    if per_value < -_MOST_NATS:
+        console.say(
+            f"warning: E log p(x|z) of the first steps is {per_value:.3g} nats per value of x: the "
+            "data are far from the scale of the likelihood; divide them by their standard "
+            "deviation (or data.maximum), or use a larger vae.likelihood_scale or "
+            "vae.likelihood=gaussian_learned_scale"
+        )

@@ -86,7 +86,7 @@ class NetworkPair(NamedTuple):
     """check_shape(shape) raises ValueError for examples that the pair cannot take."""
 
 
-def check_sizes(**sizes: int | tuple[int, ...]) -> None:
+def check_sizes(**sizes: Any) -> None:
     """Refuse sizes that are not whole numbers in 1 .. LARGEST_SIZE, or too many layers.
 
     Raises:
