@@ -8,10 +8,11 @@ defaults; the first line of its docstring says what the row is.
 from collections.abc import Iterable, Mapping
 import difflib
 import inspect
-import math
 import numbers
 import re
 from typing import Any
+
+_MOST_FINITE = 3.4e38  # of a float32
 
 
 def look_up(table: Mapping[str, Any], name: str, argument: str) -> Any:
@@ -84,13 +85,13 @@ def check_options(
 
 
 def check_positive(**options: Any) -> None:
-    """Refuse options that are not above zero and finite.
+    """Refuse options that are not above zero and finite (as float32, below 3.4e38).
 
     Raises:
       ValueError: with the option and its value.
     """
     for name, value in options.items():
-        if not 0 < _number(name, value) < math.inf:
+        if not 0 < _number(name, value) < _MOST_FINITE:
             raise ValueError(f"{name} must be above 0 and finite, got {value}")
 
 
@@ -102,13 +103,13 @@ def _number(name, value):
 
 
 def check_not_negative(**options: Any) -> None:
-    """Refuse options that are negative, infinite or NaN.
+    """Refuse options that are negative, infinite (as float32, from 3.4e38 on) or NaN.
 
     Raises:
       ValueError: with the option and its value.
     """
     for name, value in options.items():
-        if not 0 <= _number(name, value) < math.inf:
+        if not 0 <= _number(name, value) < _MOST_FINITE:
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
 
 
