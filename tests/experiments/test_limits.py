@@ -2,18 +2,20 @@
 
 import importlib
 import re
+import subprocess
+import sys
+import types
 
 import jax
 import numpy as np
 import pytest
 
 from configs import default
-from experiments.support import console, memory, progress
+from experiments.support import cli, console, memory, progress, sweeps
 from experiments.support.assembly import build_evaluation
 from experiments.support.limits import check_numbers, count_steps
 from experiments.support.options import resolve
-from experiments.support.sweeps import plan_members
-from tests.support.programs import build, with_fields
+from tests.support.programs import ROOT, build, with_fields
 from vae_jax import datasets, evaluation, models, objectives, training
 from vae_jax.fast import threefry
 from vae_jax.lookup import check_not_negative, check_positive
@@ -72,7 +74,7 @@ def test_the_number_of_members_is_limited():
     config, _ = resolve(default.get_config())
     config.num_seeds, config.sweep = 10**9, "objective.beta=1,2"
     with pytest.raises(ValueError, match="ask for 2,000,000,000 members, at most 10,000 train in"):
-        plan_members(config, {"beta": 1.0})
+        sweeps.plan_members(config, {"beta": 1.0})
 
 
 SIZES = ["latent_dim", "hidden", "num_components", "flow_layers", "flow_hidden", "num_classes"]
@@ -254,3 +256,51 @@ def test_values_far_from_the_training_range_are_told(capsys):
     assert not capsys.readouterr().out
     encode.warn_of_range(np.array([[0.0, 255.0]]), values, "'x' of FILE")
     assert "0 .. 255, but the run was trained on -3 .. 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("step", "term", "message"),
+    [
+        (
+            0,
+            0,
+            "elbo became NaN or infinite at step 0: at the initial parameters: it is not the le",
+        ),
+        (0, 1, "a parameter became NaN or infinite at step 0: lower optimizer.learning_rate"),
+        (7, 0, "elbo became NaN or infinite at step 7: lower optimizer.learning_rate"),
+    ],
+)
+def test_a_run_that_begins_without_a_bound_does_not_blame_the_learning_rate(step, term, message):
+    """Metrics of step 0 are those of the initial parameters, which no update has touched."""
+    run = types.SimpleNamespace(members=[sweeps.Member(0, {})])
+    failure = training.Failure(np.array([step]), np.array([term]))
+    state = types.SimpleNamespace(failure=failure)
+    with pytest.raises(FloatingPointError, match=re.escape(message)):
+        progress.check_members(run, state, ["elbo"], 0)
+
+
+def test_what_the_memory_cannot_hold_is_one_line(capsys):
+    """What jax raises when an allocation fails; other errors of jax stay as they are."""
+    for error in (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\n"), MemoryError()):
+        with pytest.raises(SystemExit) as ended, cli.user_errors():
+            raise error
+        printed = capsys.readouterr().err
+        assert ended.value.code == cli.FAILURE
+        assert printed.count("\n") == 1 and "lower the sizes of batches, samples" in printed
+    with pytest.raises(jax.errors.JaxRuntimeError), cli.user_errors():
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+
+@pytest.mark.slow
+def test_random_overrides_end_in_a_run_or_in_one_line():
+    """600 configs with random values in random fields, of which some are trained."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.random_overrides", "--count=600"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=3600,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
