@@ -9,7 +9,10 @@ from absl import flags
 from experiments.support import cli, console, measurement, plots, run_folder
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_run
+from experiments.support.memory import check_evaluation_memory
 from vae_jax import datasets, evaluation, training
+
+_FEWEST_DRAWN = 3  # test examples: two axes of the latent means, and a nearest neighbour
 
 
 def measure_and_report(
@@ -40,7 +43,10 @@ def measure_and_report(
         "members": run.member_names,
     }
     run_folder.write_json(workdir / file, context | numbers)
-    plots.draw_members(workdir / "figures", run, how_measured, state, test, measured)
+    if context["test_examples"] < _FEWEST_DRAWN:
+        console.say(f"no pictures: they need at least {_FEWEST_DRAWN} test examples")
+    else:
+        plots.draw_members(workdir / "figures", run, how_measured, state, test, measured)
     console.print_summary(context["protocol"], numbers, context["members"])
     return numbers
 
@@ -54,6 +60,7 @@ def main() -> None:
         run, how_measured, state = load_run(workdir)
         if flags.FLAGS.num_samples is not None:
             how_measured = how_measured._replace(num_samples=flags.FLAGS.num_samples)
+        check_evaluation_memory(run, how_measured, datasets.num_examples(run.dataset.test))
         measure_and_report(run, how_measured, state, workdir, "evaluation.json", {})
 
 

@@ -12,6 +12,8 @@ from vae_jax import datasets, training
 from vae_jax.lookup import options_of
 from vae_jax.tables import TABLES
 
+_MOST_NAMED = 20  # members; the final table names all
+
 
 def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str, str]:
     """Return the header: {what: a line on it}."""
@@ -28,9 +30,11 @@ def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str
         "model": f"{describe_model(config.vae)}; {num_parameters:,} parameters",
         "objective": describe_row(config.objective, "objective", "name"),
         "optimizer": f"{describe_row(config.optimizer, 'optimizer', 'name')}, learning rate "
-        f"{config.optimizer.learning_rate:g}, {config.optimizer.schedule}",
+        f"{config.optimizer.learning_rate:g}, {config.optimizer.schedule} after "
+        f"{config.optimizer.warmup_steps} steps of warm-up",
         "training": f"{config.training.num_epochs} epochs of {run.steps_per_epoch} steps, "
-        f"{len(names)} member(s): {'; '.join(names)}",
+        f"{len(names)} member(s): {'; '.join(names[:_MOST_NAMED])}"
+        + ("; ..." if len(names) > _MOST_NAMED else ""),
         "workdir": str(workdir),
     }
 

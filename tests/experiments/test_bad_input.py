@@ -72,6 +72,14 @@ COMMANDS = {
         "has no likelihood of its own: choose likelihood=continuous_bernoulli or gaussian or",
     ),
     "unwritable": (["--workdir=DIR/text.npz/run"], "text.npz"),
+    "names as sizes": (["--config.vae.hidden=('a', None)"], "hidden must be a whole number"),
+    "no steps": (
+        ["--config.optimizer.schedule=piecewise", "--config.optimizer.boundaries=(1.5,)"],
+        "config.optimizer: boundaries must be a whole number",
+    ),
+    "memory": (["--config.vae.hidden=(1000000,1000000)"], "the training state needs at least 48 T"),
+    "large seed": (["--config.seed=4294967296"], "config.seed must be at most 4,294,967,295"),
+    "many samples": (["--config.objective.num_samples=1000000000000"], "at most 1,000,000"),
 }  # fmt: skip
 
 
@@ -94,9 +102,12 @@ def bad_files(tmp_path_factory):
 WHOLE = [*list(COMMANDS)[:8], "beta", "device", "no device", "no gpu", "products", "process"]
 WHOLE += ["unwritable"]
 QUICK = ["unknown field", "unknown flag", "missing config", "no device", "unwritable"]
+# Annotations, which the tests' type checker holds them to, would refuse these first; and what is
+# known only after the run is built.
+PROGRAM = ["names as sizes", "no steps", "memory"]
 
 
-@pytest.mark.parametrize("case", [case for case in COMMANDS if case not in WHOLE])
+@pytest.mark.parametrize("case", [case for case in COMMANDS if case not in WHOLE + PROGRAM])
 def test_values_are_refused_in_one_line(bad_files, case):
     arguments, message = COMMANDS[case]
     config, typed = default.get_config(), []

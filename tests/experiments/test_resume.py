@@ -155,7 +155,7 @@ def test_damaged_newest_checkpoint_falls_back(whole, tmp_path):
 def built(whole):
     """(the run of that folder, its initial state)."""
     run = build_run(run_folder.read_config(whole))
-    return run, run.init()
+    return run, run.init(run.dataset.train)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.rows import small_options
 from vae_jax.datasets import Examples
-from vae_jax.distributions import Bernoulli, Gaussian
+from vae_jax.distributions import Bernoulli, Gaussian, Masked, Observed
 from vae_jax.models import make_vae
 from vae_jax.networks import ACTIVATIONS, NETWORKS
 
@@ -167,3 +167,25 @@ def test_every_activation_is_used(activation):
 def test_bad_choices_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_vae(SHAPE, **options)
+
+
+def test_raw_arrays_and_masks_that_the_model_does_not_know_are_refused():
+    """Each with the remedy. Mutants: AttributeError: no attribute 'x'; a mask that is ignored."""
+    vae, key = make_small_vae(), jax.random.key(0)
+    masked = Masked(examples().x, jnp.ones((20, *SHAPE)))
+    with pytest.raises(ValueError, match=r"wrap those by vae_jax.Examples\(x, y\), got ArrayImpl"):
+        vae.init(key, examples().x)
+    with pytest.raises(ValueError, match="x is Masked: make the model by masked=True"):
+        vae.init(key, Examples(masked))
+    params = vae.init(key, examples())
+    one = jax.tree.map(lambda leaf: leaf[0], masked)
+    with pytest.raises(ValueError, match="x is Masked: make the model by masked=True"):
+        vae.encode(params, one)
+    of_masked = make_small_vae(masked=True)
+    with pytest.raises(ValueError, match="masked=True needs x as Masked"):
+        of_masked.init(key, examples())
+    params = of_masked.init(key, Examples(masked))
+    with pytest.raises(ValueError, match="masked=True needs x as Masked"):
+        of_masked.encode(params, one.values)
+    with pytest.raises(ValueError, match="value of this distribution is Masked"):
+        Observed(Bernoulli(jnp.zeros(3))).log_prob(jnp.zeros(3))

@@ -9,7 +9,7 @@ import numpy as np
 from vae_jax.datasets.binarization import BINARIZATIONS, binarize
 from vae_jax.datasets.data import Dataset, Examples, Values, num_examples
 from vae_jax.distributions import Masked
-from vae_jax.lookup import look_up, pick
+from vae_jax.lookup import check_seed, look_up, pick
 
 _BINARIZATION = 0x62697473  # "bits", so that binarization and split of one seed share no key
 
@@ -38,8 +38,10 @@ def make_dataset(
       likelihood: the row of `models.LIKELIHOODS` that suits the values where no bits are drawn.
 
     Raises:
-      ValueError: an unknown binarization, or values that cannot be probabilities of bits.
+      ValueError: an unknown binarization, values that cannot be probabilities of bits, or a seed
+        outside of 0 .. 2^32 - 1.
     """
+    check_seed(seed=seed)
     parts = (train, validation, test)
     for option, value in {"maximum": maximum, "binarization": binarization}.items():
         _check_by_field(option, value, train.x)
@@ -159,8 +161,9 @@ def split_examples(examples: Examples, fractions: tuple[float, float], seed: int
       seed: of the permutation.
 
     Raises:
-      ValueError: too few examples for one in each part.
+      ValueError: too few examples for one in each part, or a seed outside of 0 .. 2^32 - 1.
     """
+    check_seed(seed=seed)
     count = num_examples(examples)
     num_validation, num_test = (max(1, round(f * count)) for f in fractions)
     if count < 3:

@@ -49,7 +49,15 @@ class Observed(Distribution):
         return Masked(values, jnp.ones(self.base.log_prob_per_dimension(values).shape, bool))
 
     def log_prob_per_dimension(self, value: Masked) -> Float[Array, "*event"]:
-        """Return the log-density of each observed entry in nats, and 0 of each missing one."""
+        """Return the log-density of each observed entry in nats, and 0 of each missing one.
+
+        Raises:
+          ValueError: the value has no mask.
+        """
+        if not isinstance(value, Masked):
+            raise ValueError(
+                f"a value of this distribution is Masked(values, mask), got {type(value).__name__}"
+            )
         # Missing entries are replaced before the density is computed: dropping a NaN afterwards
         # would leave its gradient NaN.
         stand_in = jax.lax.stop_gradient(self.base.some_value)

@@ -70,7 +70,7 @@ def make_mlp(
       initializer: of all kernels, a row of networks.INITIALIZERS.
 
     Raises:
-      ValueError: an unknown activation or initializer, or a size below one.
+      ValueError: an unknown activation or initializer, or a size that is not possible.
     """
     return _pair(make_layers(hidden, activation, initializer))
 
@@ -85,7 +85,7 @@ def make_gated_mlp(
       initializer: of all kernels, a row of networks.INITIALIZERS.
 
     Raises:
-      ValueError: an unknown initializer, or a size below one.
+      ValueError: an unknown initializer, or a size that is not possible.
     """
     return _pair(make_layers(hidden, initializer=initializer, gated=True))
 

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from jaxtyping import Float, Key
 
 from vae_jax.distributions import Distribution, Flow
-from vae_jax.lookup import look_up
+from vae_jax.lookup import check_whole, look_up
 from vae_jax.networks.dense import Dense
-from vae_jax.networks.layers import ACTIVATIONS, Layers
+from vae_jax.networks.layers import ACTIVATIONS, LARGEST_SIZE, Layers
 
 # A layer's scales lie within exp(-3) .. exp(3).
 LOG_SCALE_BOUND = 3.0
@@ -231,10 +231,9 @@ def _hidden_layers(hidden, activation):
 def _check_sizes(num_dimensions, hidden, num_layers, context_dim, least_dimensions):
     given = {
         "num_dimensions": (num_dimensions, least_dimensions),
-        "hidden": (min(hidden, default=1), 1),
+        "hidden": (hidden, 1),
         "num_layers": (num_layers, 1),
         "context_dim": (context_dim, 0),
     }
     for name, (value, least) in given.items():
-        if value < least:
-            raise ValueError(f"{name} of a flow must be >= {least}, got {value}")
+        check_whole(least, LARGEST_SIZE, **{f"{name} of a flow": value})

@@ -5,7 +5,6 @@ keyword arguments are its options.
 """
 
 from collections.abc import Callable, Mapping
-import math
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from vae_jax.fast.adam import scale_by_adam
-from vae_jax.lookup import check_options, look_up
+from vae_jax.lookup import check_not_negative, check_options, check_whole, look_up
 
 Optimizer = Callable[[Mapping[str, Array]], optax.GradientTransformation]
 
@@ -134,6 +133,7 @@ def cosine(num_steps: int, warmup_steps: int, *, end_factor: float = 1e-3) -> op
     Args:
       end_factor: last value, as a fraction of the peak.
     """
+    check_not_negative(end_factor=end_factor)
     return optax.cosine_decay_schedule(1.0, num_steps - warmup_steps, alpha=end_factor)
 
 
@@ -150,7 +150,9 @@ def piecewise(
       boundaries: steps of the run at which the learning rate falls.
       decay_factor: by which it is multiplied there.
     """
-    falls = {int(step) - warmup_steps: decay_factor for step in boundaries}
+    check_whole(0, 2**31 - 1, boundaries=boundaries)
+    check_not_negative(decay_factor=decay_factor)
+    falls = {step - warmup_steps: decay_factor for step in boundaries}
     return optax.piecewise_constant_schedule(1.0, falls)
 
 
@@ -207,12 +209,14 @@ def make_optimizer(
       **options: of that row.
 
     Raises:
-      ValueError: an unknown name or option, or a negative norm.
+      ValueError: an unknown name or option, a negative norm, or an option out of range.
     """
     row = look_up(OPTIMIZERS, name, "name")
     check_options(options, [("name", name)], {"name": OPTIMIZERS})
-    if not 0 <= clip_norm < math.inf:
-        raise ValueError(f"clip_norm must be >= 0 and finite, got {clip_norm}")
+    check_not_negative(clip_norm=clip_norm, **options)
+    for option in ("b1", "b2", "decay", "momentum"):
+        if options.get(option, 0) >= 1:
+            raise ValueError(f"{option} must lie in 0 .. 1, below 1, got {options[option]}")
 
     def optimizer(hparams):
         update = row(lambda count: hparams["learning_rate"] * schedule(count), **options)
