@@ -120,8 +120,8 @@ REPORTS = {
     ),
     "a kill of process 0": (
         f"{AGENT}{FATAL}: UNAVAILABLE: Failed to send RPC to coordination service. Either the "
-        "leader task was preempted/died/restarted unexpectedly or this task is experiencing network "
-        "issues"
+        "leader task was preempted/died/restarted unexpectedly or this task is experiencing "
+        "network issues"
         f".\nAdditional GRPC error information\n:UNKNOWN:Error received\n{TRACE}",
         "process 0 was lost",
     ),
