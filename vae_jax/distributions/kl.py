@@ -6,13 +6,21 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import digamma
 from jaxtyping import Float
 
 from vae_jax.distributions.base import Distribution
 from vae_jax.distributions.discrete import Bernoulli, Categorical, Poisson
 from vae_jax.distributions.gamma_beta_dirichlet import Beta, Dirichlet, Gamma
 from vae_jax.distributions.gaussians import FullGaussian, Gaussian
-from vae_jax.distributions.special import STIRLING, exp_gap, log_ratio
+from vae_jax.distributions.special import (
+    STIRLING,
+    exp_gap,
+    finite,
+    log_gamma_excess,
+    log_ratio,
+    restore_infinity,
+)
 
 
 def _gaussian_kl(q: Gaussian, p: Gaussian) -> Float[Array, "*event"]:
@@ -24,69 +32,110 @@ def _gaussian_kl(q: Gaussian, p: Gaussian) -> Float[Array, "*event"]:
 
 
 def _bernoulli_kl(q: Bernoulli, p: Bernoulli) -> Float[Array, "*event"]:
-    log_ratio_one = jax.nn.log_sigmoid(q.logits) - jax.nn.log_sigmoid(p.logits)
-    log_ratio_zero = jax.nn.log_sigmoid(-q.logits) - jax.nn.log_sigmoid(-p.logits)
-    return q.mean * log_ratio_one + jax.nn.sigmoid(-q.logits) * log_ratio_zero
+    ones, zeros = ((finite(sign * q.logits), finite(sign * p.logits)) for sign in (1, -1))
+    return _expected_log_ratio(*map(jax.nn.log_sigmoid, ones)) + _expected_log_ratio(
+        *map(jax.nn.log_sigmoid, zeros)
+    )
 
 
 def _categorical_kl(q: Categorical, p: Categorical) -> Float[Array, "*event"]:
     # sum_k q_k log(q_k / p_k) + sum_k (p_k - q_k), where the second sum is 0.
-    log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
-    return jnp.sum(_relative_entropy(log_q, log_p), axis=-1)
+    log_q, log_p = jax.nn.log_softmax(finite(q.logits)), jax.nn.log_softmax(finite(p.logits))
+    difference = _relative_entropy(jnp.exp(log_q), jnp.exp(log_p), log_q - log_p)
+    return jnp.sum(jnp.where(_is_excluded(log_q, log_p), jnp.inf, difference), axis=-1)
 
 
 def _poisson_kl(q: Poisson, p: Poisson) -> Float[Array, "*event"]:
-    return _relative_entropy(q.log_rate, p.log_rate)
+    return _relative_entropy(q.mean, p.mean, q.log_rate - p.log_rate)
 
 
 def _gamma_kl(q: Gamma, p: Gamma) -> Float[Array, "*event"]:
-    log_ratio = jnp.log(q.rate) - jnp.log(p.rate)
-    rates = p.concentration * log_ratio + q.concentration * jnp.expm1(-log_ratio)
-    return _log_gamma_gap(p.concentration, q.concentration) + rates
+    # log Gamma(a) = a log a - a + its excess: the large terms join those of the rates.
+    a, b = p.concentration, q.concentration
+    ratio = log_ratio(a, b) + log_ratio(q.rate, p.rate)
+    return _relative_entropy(a, b * (p.rate / q.rate), ratio) + _log_gamma_excess_gap(a, b)
 
 
 def _beta_kl(q: Beta, p: Beta) -> Float[Array, "*event"]:
-    gaps = _log_gamma_gap(p.alpha, q.alpha) + _log_gamma_gap(p.beta, q.beta)
-    return gaps - _log_gamma_gap(p.alpha + p.beta, q.alpha + q.beta)
+    return _dirichlet_kl(*(Dirichlet(jnp.stack(_both(d), axis=-1)) for d in (q, p)))
+
+
+def _both(d):
+    return jnp.broadcast_arrays(d.alpha, d.beta)
 
 
 def _dirichlet_kl(q: Dirichlet, p: Dirichlet) -> Float[Array, "*event"]:
-    gaps = jnp.sum(_log_gamma_gap(p.concentration, q.concentration), axis=-1)
-    totals = (jnp.sum(d.concentration, axis=-1) for d in (p, q))
-    return gaps - _log_gamma_gap(*totals)
+    # log Gamma(a) = a log a - a + its excess. The large terms of the entries and of the total make
+    # the relative entropy of the two means, in which nothing cancels.
+    a, b = jnp.broadcast_arrays(p.concentration, q.concentration)
+    total_a, total_b = (jnp.sum(each, axis=-1, keepdims=True) for each in (a, b))
+    scaled = b * (total_a / total_b)
+    # a - scaled, of differences that are precise where p is close to q.
+    excess = (a - b) - b * (jnp.sum(a - b, axis=-1, keepdims=True) / total_b)
+    far = jnp.log(a) - jnp.log(b) + jnp.log(total_b) - jnp.log(total_a)
+    is_near = jnp.abs(far) < 0.4
+    ratio = jnp.where(is_near, jnp.log1p(jnp.where(is_near, excess / scaled, 0.0)), far)
+    entries = _relative_entropy(a, scaled, ratio) + _log_gamma_excess_gap(a, b)
+    return jnp.sum(entries, axis=-1) - _log_gamma_excess_gap(total_a, total_b)[..., 0]
 
 
-def _relative_entropy(log_q, log_p):
-    # q log(q / p) - q + p >= 0. Where q is close to p, the factored form is precise and p - q is
-    # not; elsewhere its exponential may overflow.
-    difference = log_q - log_p
-    is_near = jnp.abs(difference) < 1
-    near = jnp.where(is_near, difference, 0.0)
-    q, p = jnp.exp(log_q), jnp.exp(log_p)
-    return jnp.where(is_near, q * exp_gap(near), q * difference - q + p)
+def _expected_log_ratio(log_q, log_p):
+    # q log(q / p) of a probability q, 0 where q is 0.
+    excluded = _is_excluded(log_q, log_p)
+    return jnp.where(excluded, jnp.inf, jnp.exp(log_q) * (log_q - log_p))
+
+
+def _is_excluded(log_q, log_p):
+    # What q may draw and p may not: the logarithms are of `finite` logits.
+    return (restore_infinity(log_p) == -jnp.inf) & (jnp.exp(log_q) > 0)
+
+
+def _relative_entropy(a, b, log_ratio):
+    # a log(a / b) - a + b >= 0. Where a is close to b, the factored form is precise and b - a is
+    # not; elsewhere its exponential loses digits, or overflows.
+    is_near = jnp.abs(log_ratio) < 0.3
+    near = jnp.where(is_near, log_ratio, 0.0)
+    return jnp.where(is_near, a * exp_gap(near), a * log_ratio - a + b)
+
+
+def _log_gamma_excess_gap(a, b):
+    # log_gamma_excess(a) minus its tangent at b: above 8 that of Stirling's series; below by its
+    # definition, or where that cancels by the gap of log Gamma less that of c log c - c.
+    a, b = jnp.broadcast_arrays(a, b)
+    is_far, is_apart = jnp.minimum(a, b) > 8, jnp.maximum(a / b, b / a) > 3
+    far = _stirling_gap(*(jnp.where(is_far, each, 9.0) for each in (a, b)))
+    a, b = (jnp.where(is_far, 1.0, each) for each in (a, b))
+    apart = log_gamma_excess(a) - log_gamma_excess(b) - (a - b) * (digamma(b) - jnp.log(b))
+    near_a = jnp.where(is_apart, b, a)
+    near = _log_gamma_gap(near_a, b) - _relative_entropy(near_a, b, log_ratio(near_a, b))
+    return jnp.where(is_far, far, jnp.where(is_apart, apart, near))
 
 
 def _log_gamma_gap(a, b):
-    # log Gamma(a) minus its tangent at b: log Gamma(a) - log Gamma(b) - (a - b) psi(b), whose terms
-    # cancel where a is close to b. log Gamma(c) is log Gamma(c + 8) minus the logs of
-    # c, c + 1, ..., c + 7; the gap of each of these terms is positive, so that none cancels.
-    a_shifted = jnp.expand_dims(a, -1) + jnp.arange(8)
-    b_shifted = jnp.expand_dims(b, -1) + jnp.arange(8)
-    excess = (a_shifted - b_shifted) / b_shifted
-    return _stirling_gap(a + 8, b + 8) + jnp.sum(excess - log_ratio(a_shifted, b_shifted), axis=-1)
+    # log Gamma(c) is log Gamma(c + 8) minus the logs of c, c + 1, ..., c + 7; the gap of each of
+    # these terms is positive, so that none cancels.
+    shifted_a, shifted_b = a + 8, b + 8
+    entropy = _relative_entropy(shifted_a, shifted_b, log_ratio(shifted_a, shifted_b))
+    shifts = jnp.arange(8.0, dtype=a.dtype)
+    logs = _log_gap(jnp.expand_dims(a, -1) + shifts, jnp.expand_dims(b, -1) + shifts)
+    return entropy + _stirling_gap(shifted_a, shifted_b) + jnp.sum(logs, axis=-1)
 
 
 def _stirling_gap(a, b):
-    # The same gap of Stirling's series (c - 1/2) log c - c + log(2 pi) / 2 + sum_n s_n c^-n, which
-    # is log Gamma(c) to 1e-14 for c > 8. With u = b / a, the gap of c^-n is
-    # (1 - u)^2 / u b^-n (n + (n - 1) u + ... + u^(n - 1)), in which nothing cancels.
-    excess, ratio, u = (a - b) / b, log_ratio(a, b), b / a
+    # log_gamma_excess(c) is (log(2 pi) - log c) / 2 + sum_n s_n c^-n to 1e-14 for c > 8. With
+    # u = b / a, the gap of c^-n is (1 - u)^2 / u b^-n (n + (n - 1) u + ... + u^(n - 1)), in which
+    # nothing cancels.
+    u = b / a
     series = sum(
         coefficient * b**-n * jnp.polyval(jnp.arange(1.0, n + 1), u)
         for n, coefficient in zip(range(1, 12, 2), STIRLING, strict=True)
     )
-    gap = (b - 0.5) * (ratio - excess) + b * excess * ratio
-    return gap + excess * (1 - u) * series
+    return 0.5 * _log_gap(a, b) + (a - b) / b * (1 - u) * series
+
+
+def _log_gap(a, b):
+    # -log a minus its tangent at b: (a - b) / b - log(a / b) >= 0.
+    return _relative_entropy(b, a, -log_ratio(a, b)) / b
 
 
 def _full_full_kl(q: FullGaussian, p: FullGaussian) -> Float[Array, ""]:
