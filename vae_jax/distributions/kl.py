@@ -6,7 +6,6 @@ import jax
 from jax import Array
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jax.scipy.special import digamma
 from jaxtyping import Float
 
 from vae_jax.distributions.base import Distribution
@@ -17,7 +16,6 @@ from vae_jax.distributions.special import (
     STIRLING,
     exp_gap,
     finite,
-    log_gamma_excess,
     log_ratio,
     restore_infinity,
 )
@@ -51,32 +49,34 @@ def _poisson_kl(q: Poisson, p: Poisson) -> Float[Array, "*event"]:
 
 def _gamma_kl(q: Gamma, p: Gamma) -> Float[Array, "*event"]:
     # log Gamma(a) = a log a - a + its excess: the large terms join those of the rates.
-    a, b = p.concentration, q.concentration
+    a, b = jnp.broadcast_arrays(p.concentration, q.concentration)
     ratio = log_ratio(a, b) + log_ratio(q.rate, p.rate)
     return _relative_entropy(a, b * (p.rate / q.rate), ratio) + _log_gamma_excess_gap(a, b)
 
 
 def _beta_kl(q: Beta, p: Beta) -> Float[Array, "*event"]:
-    return _dirichlet_kl(*(Dirichlet(jnp.stack(_both(d), axis=-1)) for d in (q, p)))
-
-
-def _both(d):
-    return jnp.broadcast_arrays(d.alpha, d.beta)
+    parameters = jnp.stack(jnp.broadcast_arrays(p.alpha, p.beta, q.alpha, q.beta))
+    return _concentrations_kl(parameters[:2], parameters[2:], axis=0)
 
 
 def _dirichlet_kl(q: Dirichlet, p: Dirichlet) -> Float[Array, "*event"]:
+    return _concentrations_kl(p.concentration, q.concentration, axis=-1)
+
+
+def _concentrations_kl(a, b, axis):
     # log Gamma(a) = a log a - a + its excess. The large terms of the entries and of the total make
     # the relative entropy of the two means, in which nothing cancels.
-    a, b = jnp.broadcast_arrays(p.concentration, q.concentration)
-    total_a, total_b = (jnp.sum(each, axis=-1, keepdims=True) for each in (a, b))
+    a, b = jnp.broadcast_arrays(a, b)
+    total_a, total_b = (jnp.sum(each, axis=axis, keepdims=True) for each in (a, b))
     scaled = b * (total_a / total_b)
     # a - scaled, of differences that are precise where p is close to q.
-    excess = (a - b) - b * (jnp.sum(a - b, axis=-1, keepdims=True) / total_b)
+    excess = (a - b) - b * (jnp.sum(a - b, axis=axis, keepdims=True) / total_b)
     far = jnp.log(a) - jnp.log(b) + jnp.log(total_b) - jnp.log(total_a)
     is_near = jnp.abs(far) < 0.4
     ratio = jnp.where(is_near, jnp.log1p(jnp.where(is_near, excess / scaled, 0.0)), far)
     entries = _relative_entropy(a, scaled, ratio) + _log_gamma_excess_gap(a, b)
-    return jnp.sum(entries, axis=-1) - _log_gamma_excess_gap(total_a, total_b)[..., 0]
+    total = _log_gamma_excess_gap(total_a, total_b)
+    return jnp.sum(entries, axis=axis) - jnp.squeeze(total, axis)
 
 
 def _expected_log_ratio(log_q, log_p):
@@ -99,26 +99,21 @@ def _relative_entropy(a, b, log_ratio):
 
 
 def _log_gamma_excess_gap(a, b):
-    # log_gamma_excess(a) minus its tangent at b: above 8 that of Stirling's series; below by its
-    # definition, or where that cancels by the gap of log Gamma less that of c log c - c.
-    a, b = jnp.broadcast_arrays(a, b)
-    is_far, is_apart = jnp.minimum(a, b) > 8, jnp.maximum(a / b, b / a) > 3
-    far = _stirling_gap(*(jnp.where(is_far, each, 9.0) for each in (a, b)))
-    a, b = (jnp.where(is_far, 1.0, each) for each in (a, b))
-    apart = log_gamma_excess(a) - log_gamma_excess(b) - (a - b) * (digamma(b) - jnp.log(b))
-    near_a = jnp.where(is_apart, b, a)
-    near = _log_gamma_gap(near_a, b) - _relative_entropy(near_a, b, log_ratio(near_a, b))
-    return jnp.where(is_far, far, jnp.where(is_apart, apart, near))
+    # log_gamma_excess(a) minus its tangent at b. The excess at c is that at c + 8, Stirling's
+    # series, plus r(c) + r(c + 1) + ... + r(c + 7) with r(c) = (c + 1) log(1 + 1 / c) - 1. All of
+    # them are convex, so that their gaps are positive and none cancels.
+    shifts = jnp.arange(8.0, dtype=a.dtype).reshape(8, *(1,) * a.ndim)
+    return _stirling_gap(a + 8, b + 8) + jnp.sum(_step_gap(a + shifts, b + shifts), axis=0)
 
 
-def _log_gamma_gap(a, b):
-    # log Gamma(c) is log Gamma(c + 8) minus the logs of c, c + 1, ..., c + 7; the gap of each of
-    # these terms is positive, so that none cancels.
-    shifted_a, shifted_b = a + 8, b + 8
-    entropy = _relative_entropy(shifted_a, shifted_b, log_ratio(shifted_a, shifted_b))
-    shifts = jnp.arange(8.0, dtype=a.dtype)
-    logs = _log_gap(jnp.expand_dims(a, -1) + shifts, jnp.expand_dims(b, -1) + shifts)
-    return entropy + _stirling_gap(shifted_a, shifted_b) + jnp.sum(logs, axis=-1)
+def _step_gap(a, b):
+    # r(a) minus its tangent at b: (a + 1) log(1 + y) + (a - b) / b, or, where these cancel, the
+    # same with y - log(1 + y) factored out.
+    y = (b - a) / (a * (b + 1))
+    is_near = jnp.abs(y) < 0.5
+    near, far = jnp.where(is_near, y, 0.0), jnp.where(is_near, 0.0, y)
+    near_gap = (b - a) ** 2 / (a * b * (b + 1)) - (a + 1) * exp_gap(-jnp.log1p(near))
+    return jnp.where(is_near, near_gap, (a + 1) * jnp.log1p(far) + (a - b) / b)
 
 
 def _stirling_gap(a, b):
@@ -130,12 +125,8 @@ def _stirling_gap(a, b):
         coefficient * b**-n * jnp.polyval(jnp.arange(1.0, n + 1), u)
         for n, coefficient in zip(range(1, 12, 2), STIRLING, strict=True)
     )
-    return 0.5 * _log_gap(a, b) + (a - b) / b * (1 - u) * series
-
-
-def _log_gap(a, b):
-    # -log a minus its tangent at b: (a - b) / b - log(a / b) >= 0.
-    return _relative_entropy(b, a, -log_ratio(a, b)) / b
+    log_gap = _relative_entropy(b, a, -log_ratio(a, b)) / b  # of -log c
+    return 0.5 * log_gap + (a - b) / b * (1 - u) * series
 
 
 def _full_full_kl(q: FullGaussian, p: FullGaussian) -> Float[Array, ""]:
