@@ -40,6 +40,14 @@ class Distribution:
         """A value inside the support, to stand in for a missing one: the mean."""
         return self.mean
 
+    def unbounded(self) -> "Distribution | None":
+        """Return the distribution of unbounded coordinates of a value, as of its logarithm.
+
+        Only where a float holds too few values near the ends of the support; else None. Its
+        `latent(value)` is the value itself.
+        """
+        return None
+
     def sample_and_log_prob(self, key: Key[Array, ""]) -> tuple[Any, Float[Array, ""]]:
         """Draw one value and return it with its log-density in nats."""
         value = self.sample(key)

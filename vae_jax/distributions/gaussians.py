@@ -46,6 +46,26 @@ class Gaussian(Factorized):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class TrackedGaussian(Gaussian):
+    """A Gaussian whose derivatives tell the errors of the values that it meets.
+
+    `error` and `count` are 0 and add nothing. The derivative of log_prob by `error` is the sum of
+    the squared errors, and by `count` the number of values; of an objective, both are times its
+    weight of log_prob, so that their ratio is a mean squared error whatever that weight is.
+    """
+
+    error: Any
+    count: Any
+
+    def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        """Return the log-density of each x, in nats."""
+        squared_error = jax.lax.stop_gradient(value - self.mean) ** 2
+        tracked = self.error * squared_error + self.count
+        return super().log_prob_per_dimension(value) + tracked
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class FullGaussian(Distribution):
     """A Gaussian over a vector, with full covariance: N(mean, L L^T).
 

@@ -37,6 +37,11 @@ class Mixture(Distribution):
         means = jax.vmap(lambda component: component.mean)(self.components)
         return jax.tree.map(lambda mean: jnp.tensordot(self.weights, mean, axes=1), means)
 
+    def unbounded(self) -> "Mixture | None":
+        """Return the mixture in the unbounded coordinates of its components, or None."""
+        components = self.components.unbounded()
+        return None if components is None else Mixture(self.log_weights, components)
+
     def sample(self, key: Key[Array, ""]) -> Any:
         """Draw a component by its weight, and a value from it.
 

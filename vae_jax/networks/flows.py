@@ -130,7 +130,7 @@ def make_coupling(
 
     def affine(params, z, context):
         mapped = _shift_and_log_scale(network.apply(params, z[:num_kept], context))
-        return tuple(jnp.concatenate([jnp.zeros(num_kept), part]) for part in mapped)
+        return tuple(jnp.pad(part, (num_kept, 0)) for part in mapped)
 
     def invert(params, value, context):
         shift, log_scale = affine(params, value, context)
@@ -215,7 +215,8 @@ def _make_apply(affine, invert, reorder, num_layers, context_dim):
         return z, jnp.sum(log_dets)
 
     def apply(params: Any, base: Distribution, context: Array | None = None) -> Flow:
-        context = jnp.zeros(0) if context is None else context
+        # No wider a type than the others have, where jax makes float64 by default.
+        context = jnp.zeros(0, jnp.float32) if context is None else context
         if context.shape != (context_dim,):
             raise ValueError(f"the context's shape is {context.shape}, expected ({context_dim},)")
         bind = functools.partial(jax.tree_util.Partial, params=params, context=context)

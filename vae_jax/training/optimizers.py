@@ -229,23 +229,42 @@ def make_optimizer(
 
 def set_optimal_scales(
     optimizer: optax.GradientTransformation, weight: float = 0.05
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Return `optimizer`, but for parameters named "optimal_log_scale", which need no search.
 
     The sigma^2 that maximises a Gaussian likelihood is the mean squared error e: Rybkin et al.
-    (2021), Section 4. Here it is a running mean over training batches, each with the weight
-    `weight`; evaluation finds it fixed. The gradient of -log p(x|z) by log sigma, per value, is
-    g = 1 - e / sigma^2, so that sigma^2 + weight (e - sigma^2) = sigma^2 (1 - weight g).
+    (2021), Section 4. Here it is a running mean over training batches, sigma^2 + weight (e -
+    sigma^2); evaluation finds it fixed. e is the ratio of the gradients by the parameters "error"
+    and "count" beside it (see `distributions.gaussians.TrackedGaussian`), whatever the weight of
+    log p(x|z) in the objective; where that is 0, sigma stays. A floor of sigma does not stop the
+    running mean, which returns from below it as fast as from anywhere.
     """
 
-    def update(gradients, state, params=None, **extra):
-        updates, state = optimizer.update(gradients, state, params, **extra)
+    def update(gradients, state, params, **extra):
+        zeros = jax.tree.map(jnp.zeros_like, gradients)
+        others = jax.tree.map(_unless_tracked, gradients, zeros, is_leaf=_is_tracked)
+        updates, state = optimizer.update(others, state, params, **extra)
 
-        def replace(path, ordinary, gradient):
-            if jax.tree_util.DictKey("optimal_log_scale") not in path:
-                return ordinary
-            return 0.5 * jnp.log1p(-weight * gradient)
+        def replace(gradient, ordinary, param):
+            return _track(gradient, param, weight) if _is_tracked(gradient) else ordinary
 
-        return jax.tree_util.tree_map_with_path(replace, updates, gradients), state
+        return jax.tree.map(replace, gradients, updates, params, is_leaf=_is_tracked), state
 
     return optax.GradientTransformationExtraArgs(optimizer.init, update)
+
+
+def _is_tracked(node):
+    return isinstance(node, Mapping) and "optimal_log_scale" in node
+
+
+def _unless_tracked(gradient, zero):
+    return zero if _is_tracked(gradient) else gradient
+
+
+def _track(gradient, param, weight):
+    is_absent = gradient["count"] == 0
+    error = gradient["error"] / jnp.where(is_absent, 1, gradient["count"])
+    log_variance = 2 * param["optimal_log_scale"]
+    tracked = jnp.logaddexp(math.log1p(-weight) + log_variance, math.log(weight) + jnp.log(error))
+    change = jnp.where(is_absent, 0, 0.5 * (tracked - log_variance))
+    return jax.tree.map(jnp.zeros_like, gradient) | {"optimal_log_scale": change}
