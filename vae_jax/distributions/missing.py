@@ -8,7 +8,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Key, Num, Shaped
 
-from vae_jax.distributions.base import Distribution
+from vae_jax.distributions.base import Distribution, check_event
 
 
 class Masked(NamedTuple):
@@ -49,10 +49,15 @@ class Observed(Distribution):
         return Masked(values, jnp.ones(self.base.log_prob_per_dimension(values).shape, bool))
 
     def log_prob_per_dimension(self, value: Masked) -> Float[Array, "*event"]:
-        """Return the log-density of each observed entry in nats, and 0 of each missing one."""
+        """Return the log-density of each observed entry in nats, and 0 of each missing one.
+
+        Raises:
+          ValueError: the values have another shape than the event; they are not broadcast.
+        """
         # Missing entries are replaced before the density is computed: dropping a NaN afterwards
         # would leave its gradient NaN.
         stand_in = jax.lax.stop_gradient(self.base.some_value)
+        check_event(value.values, stand_in)
         values = jnp.where(spread(value.mask, value.values), value.values, stand_in)
         log_probs = self.base.log_prob_per_dimension(values)
         mask = jnp.asarray(value.mask) != 0
