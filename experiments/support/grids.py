@@ -97,7 +97,7 @@ def traversal(subject: Subject, columns: int = 11, most_rows: int = 10) -> Grid:
     """Show one latent at a time over 3 standard deviations of the prior to both sides.
 
     The others stay at the posterior mean of the test example that is nearest to the mean of all.
-    Rows are ordered by KL; those whose posterior mean hardly varies (`active_units`) are pale.
+    Rows are ordered by KL; those whose posterior mean hardly varies (`is_active`) are pale.
     """
     means = subject.measured["posterior_mean"]
     amounts, form = latent_use(subject)
@@ -108,7 +108,8 @@ def traversal(subject: Subject, columns: int = 11, most_rows: int = 10) -> Grid:
     steps = np.linspace(-3, 3, columns)
     zs = _vary(means[typical], dimensions, center + steps[:, None] * scale)
     images = subject.decode(zs.reshape(-1, zs.shape[-1]), take(y, np.zeros(zs[..., 0].size, int)))
-    faded = [evaluation.active_units(means[:, [d]]) == 0 for d in dimensions]
+    active = evaluation.is_active(means, subject.run.vae.latents)
+    faded = [not active[d] for d in dimensions]
     words = [
         "unused" if pale else form.format(amounts[d])
         for d, pale in zip(dimensions, faded, strict=True)
@@ -116,7 +117,7 @@ def traversal(subject: Subject, columns: int = 11, most_rows: int = 10) -> Grid:
     return Grid(
         images.reshape(*zs.shape[:2], *images.shape[1:]),
         f"Each row varies one latent of a typical test {subject.noun[:-1]}\n"
-        f"z from -3 to 3{unit}, the others fixed; {evaluation.active_units(means)} of "
+        f"z from -3 to 3{unit}, the others fixed; {active.sum()} of "
         f"{means.shape[1]} latents are used, KL = {subject.mean('kl'):.1f} nats in all"
         f"{'; var: of posterior means' if 'var' in form else ''}\n{subject.legend}",
         [f"z{d}  {word}" for d, word in zip(dimensions, words, strict=True)],

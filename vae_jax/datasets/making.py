@@ -130,7 +130,7 @@ def _draw_bits(arrays, maximum, seed):
 def quadrants(shape: tuple[int, ...], count: int) -> np.ndarray:
     """Return which pixels are given, as 0. and 1.: the lower left, upper left, upper right quarter.
 
-    Section 5.2 of Sohn et al. (2015) gives one, two or three of them and predicts the rest.
+    Section 5.1 of Sohn et al. (2015) gives one, two or three of them and predicts the rest.
 
     Args:
       shape: (height, width, color).

@@ -99,7 +99,12 @@ class Categorical(Distribution):
         return restore_infinity(jnp.sum(value * log_probs, axis=-1))
 
     def log_prob(self, value: Float[Array, "*event classes"]) -> Float[Array, ""]:
-        """Return the log-probability of `value` in nats, summed over the event axes."""
+        """Return the log-probability of `value` in nats, summed over the event axes.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.logits)
         return jnp.sum(self.log_prob_per_dimension(value))
 
     def relaxed(self, temperature: Temperature) -> Concrete:

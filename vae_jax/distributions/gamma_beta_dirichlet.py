@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.scipy.special import betaln, gammaln, xlog1py, xlogy
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import Distribution, Factorized
+from vae_jax.distributions.base import Distribution, Factorized, check_event
 from vae_jax.distributions.special import exp_gap, log_gamma_excess, log_ratio
 
 
@@ -161,7 +161,12 @@ class Dirichlet(Distribution):
         return jnp.sum(terms, axis=-1) + log_gamma_excess(total)
 
     def log_prob(self, value: Float[Array, "*event k"]) -> Float[Array, ""]:
-        """Return the log-density of `value` in nats, summed over the event axes."""
+        """Return the log-density of `value` in nats, summed over the event axes.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.concentration)
         return jnp.sum(self.log_prob_per_dimension(value))
 
 
@@ -228,7 +233,12 @@ class LogDirichlet(Distribution):
         return jax.nn.log_softmax(_log_gamma_variables(key, self.concentration))
 
     def log_prob(self, value: Float[Array, "*event k"]) -> Float[Array, ""]:
-        """Return sum_k a_k y_k - log B(a) in nats, summed over the event axes."""
+        """Return sum_k a_k y_k - log B(a) in nats, summed over the event axes.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.concentration)
         a, total = self.concentration, jnp.sum(self.concentration, axis=-1)
         terms = _powers(a, jnp.exp(value), value) - log_gamma_excess(a)
         return jnp.sum(terms) + jnp.sum(log_gamma_excess(total))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
+from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized, check_event
 
 
 @jax.tree_util.register_dataclass
@@ -99,7 +99,12 @@ class FullGaussian(Distribution):
         return self.mean + factor @ epsilon
 
     def log_prob(self, value: Float[Array, "event"]) -> Float[Array, ""]:
-        """Return -|L^-1 (x - mean)|^2 / 2 - sum_i log L_ii - d log(2 pi) / 2, in nats."""
+        """Return -|L^-1 (x - mean)|^2 / 2 - sum_i log L_ii - d log(2 pi) / 2, in nats.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.mean)
         standardized = solve_triangular(self.scale_tril, value - self.mean, lower=True)
         log_volume = jnp.sum(jnp.log(jnp.diagonal(self.scale_tril)))
         return -0.5 * jnp.sum(standardized**2 + LOG_2PI) - log_volume

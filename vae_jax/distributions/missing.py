@@ -8,7 +8,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Key, Num, Shaped
 
-from vae_jax.distributions.base import Distribution
+from vae_jax.distributions.base import Distribution, check_event
 
 
 class Masked(NamedTuple):
@@ -52,7 +52,7 @@ class Observed(Distribution):
         """Return the log-density of each observed entry in nats, and 0 of each missing one.
 
         Raises:
-          ValueError: the value has no mask.
+          ValueError: the value has no mask, or another shape than the event: it is not broadcast.
         """
         if not isinstance(value, Masked):
             raise ValueError(
@@ -61,6 +61,7 @@ class Observed(Distribution):
         # Missing entries are replaced before the density is computed: dropping a NaN afterwards
         # would leave its gradient NaN.
         stand_in = jax.lax.stop_gradient(self.base.some_value)
+        check_event(value.values, stand_in)
         values = jnp.where(spread(value.mask, value.values), value.values, stand_in)
         log_probs = self.base.log_prob_per_dimension(values)
         mask = jnp.asarray(value.mask) != 0

@@ -13,7 +13,7 @@ from vae_jax.networks.layers import Layers, NetworkPair, join, make_layers
 class Dense(nn.Module):
     """A stack of dense layers, each followed by the activation, or gated.
 
-    A gated layer is (W x + b) * sigmoid(V x + c): Dauphin et al. (2017), and Section 4.2 of
+    A gated layer is (W x + b) * sigmoid(V x + c): Dauphin et al. (2017), and Section 5.1 of
     Tomczak & Welling (2018).
     """
 
