@@ -40,7 +40,7 @@ COMMANDS = {
     "no sigma": (["--config.vae.likelihood_scale=2"], "is an option of likelihood=gaussian, like"),
     "sigma": (
         ["--config.vae.likelihood=gaussian", "--config.vae.likelihood_scale=-1"],
-        "config.vae: likelihood_scale must be > 0",
+        "config.vae: likelihood_scale must be above 0",
     ),
     "rate": (["--config.optimizer.learning_rate=nan"], "config.optimizer: learning_rate must"),
     "epochs": (["--config.training.num_epochs=0"], "config.training: num_epochs must be above 0"),
