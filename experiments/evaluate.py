@@ -56,6 +56,7 @@ def main() -> None:
     with cli.user_errors():
         cli.use_machine_flags()
         workdir = Path(flags.FLAGS.workdir)
+        run_folder.check_places(workdir)
         run, how_measured, state = load_run(workdir)
         if flags.FLAGS.num_samples is not None:
             how_measured = how_measured._replace(num_samples=flags.FLAGS.num_samples)

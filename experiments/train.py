@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import ml_collections
 from ml_collections import config_flags
 
+from experiments import stop_at_once
 from experiments.evaluate import measure_and_report
 from experiments.support import cli, console, header, processes, run_folder, tensorboard
 from experiments.support.assembly import Evaluation, Run, build_evaluation, build_run
@@ -37,6 +38,7 @@ from vae_jax import checkpoints, datasets, training
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend: bool) -> None:
     """Train what the config says, resuming what `workdir` holds, then measure and draw it."""
     started = time.monotonic()
+    run_folder.check_places(workdir)
     run, how_measured = build_run(config), build_evaluation(config)
     run_folder.check_config(workdir, run.config.to_dict(), extend)
     fingerprint = datasets.fingerprint(run.dataset)
@@ -45,11 +47,11 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
     check_evaluation_memory(run, how_measured, datasets.num_examples(run.dataset.test))
     with run_folder.lock(workdir):
         with console.say_if_slow(f"compiling the initial state of {len(run.members):,} members"):
-            state = run.init()
+            state = run.init(run.dataset.train)
         write_and_print_header(run, state, workdir, fingerprint)
         state = train(state, run, how_measured, workdir)
         curves = run_folder.read_curves(workdir / "metrics.jsonl")
-        draw_curves(workdir / "figures", curves, run.dataset.protocol)
+        draw_curves(workdir / "figures", curves, run)
         seconds = {"training_seconds": time.monotonic() - started}
         measure_and_report(run, how_measured, state, workdir, "summary.json", seconds)
         tensorboard.append_pictures(workdir, int(state.step))
@@ -91,12 +93,13 @@ def train(
                 if settings.patience:
                     best = keep_best(workdir / "best", best, whole, elbos)
             is_over = stop == run.num_steps or is_exhausted(elbos, settings.patience)
-            interrupted = bool(processes.agree(stop_requested()))
+            interrupted = processes.any_says(stop_requested())
             if is_over or interrupted or is_due(stop, run, settings.checkpoint_every_epochs):
                 checkpoints.save(saved, stop, whole)
             show(stop, console.progress_text(metrics))
     if interrupted and not is_over:
-        cli.fail(f"stopped at step {stop}; the same command with --workdir={workdir} goes on", 130)
+        step = int(state.step)
+        cli.stop(f"stopped at step {step}; the same command with --workdir={workdir} goes on")
     return best if settings.patience else run.placement.collect(state)
 
 
@@ -117,6 +120,7 @@ def write_and_print_header(
         workdir,
         run.config.to_dict(),
         console.device_line(),
+        run.dataset,
         fingerprint,
         run.member_names,
     )
@@ -130,16 +134,18 @@ def main() -> None:
     flag = flags.FLAGS["config"]
     name = Path(config_flags.get_config_filename(flag)).stem
     default = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    workdir = Path(flags.FLAGS.workdir or default)
+    stop_at_once(f"stopped; the same command with --workdir={workdir} goes on")
     with cli.user_errors():
         config, notes = resolve(flags.FLAGS.config, config_flags.get_override_values(flag))
         processes.connect(**config.distributed)
         cli.choose_device(config.device)
         cli.keep_compiled(config.compilation_cache)
         cli.set_matmul_precision(config.matmul_precision)
-        with processes.only_first_writes(Path(flags.FLAGS.workdir or default)) as workdir:
+        with processes.only_first_writes(workdir) as folder:
             for note in notes:
                 console.say(note)
-            train_and_evaluate(config, workdir, flags.FLAGS.extend)
+            train_and_evaluate(config, folder, flags.FLAGS.extend)
 
 
 if __name__ == "__main__":

@@ -121,8 +121,8 @@ def _collect_silently():
 
 def discard(folder: str | Path, steps: list[int]) -> None:
     """Delete checkpoints, so that these steps can be saved again."""
-    for step in steps:
-        shutil.rmtree(Path(folder) / str(step))
+    for path in (Path(folder) / str(step) for step in steps):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def digest(state: Any) -> str:

@@ -26,8 +26,8 @@ class Run(NamedTuple):
     """What the run resolved to, defaults included."""
     dataset: datasets.Dataset
     vae: models.VAE
-    init: Callable[[], training.TrainState]
-    """init() -> the state of all members at step 0."""
+    init: Callable[[datasets.Examples], training.TrainState]
+    """init(dataset.train) -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
     """train_steps(state, dataset.train, stop) -> (state, metrics); donates the state."""
     placement: training.Placement
@@ -67,11 +67,12 @@ class Evaluation(NamedTuple):
     chunk_size: int
 
 
-def build_run(config: ml_collections.ConfigDict) -> Run:
+def build_run(config: ml_collections.ConfigDict, dataset: datasets.Dataset | None = None) -> Run:
     """Make the data set, the model, the objective, the optimizer and the update of a config.
 
     Args:
       config: what `options.resolve` returned.
+      dataset: the config's, or its outline; None: it is loaded.
 
     Raises:
       ValueError: a name or value that is not possible, saying what is.
@@ -82,7 +83,7 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
     with errors_of("objective"):
         objective = objectives.make_objective(**config.objective)
     members = plan_members(config, objective.hparams)
-    dataset = load_dataset(**config.data)
+    dataset = load_dataset(**config.data) if dataset is None else dataset
     config = with_likelihood(config, dataset)
     vae = build_vae(dataset, **config.vae)
     with errors_of("objective"):
@@ -227,11 +228,11 @@ def make_init(
     members: list[Member],
     swept: dict[str, tuple[str, float]],
     **init: Any,
-) -> Callable[[], training.TrainState]:
-    """Return init() -> the initial state of all members, each with its seed and its sweep point.
+) -> Callable[[datasets.Examples], training.TrainState]:
+    """Return init(train) -> the state of all members at step 0, each with its seed and sweep point.
 
     Args:
-      dataset: initial biases are set from its training examples.
+      dataset: how its values become what the model sees.
       members: the runs.
       swept: {field of the config: (traced number, its value)}.
       **init: further arguments of `training.init_members`.
@@ -244,13 +245,13 @@ def make_init(
         keys = jax.vmap(threefry.key)(seeds)
         return training.init_members(keys, hparams, examples=examples, **init)
 
-    def init_run():
+    def init_run(train):
         hparams = {
             name: jnp.array([member.point.get(field, value) for member in members], jnp.float32)
             for field, (name, value) in swept.items()
         }
         seeds = jnp.array([member.seed for member in members], jnp.uint32)
-        return init_members(dataset.train, seeds, hparams)
+        return init_members(train, seeds, hparams)
 
     return init_run
 

@@ -12,17 +12,30 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 import jax
 
+from experiments import FAILURE, STOPPED, USER_ERROR, end_at_once
+from experiments.support.console import Output
 from vae_jax.datasets.tfds_arrays import cache_dir
-
-USER_ERROR = 2
-FAILURE = 1
 
 
 def fail(message: object, exit_code: int = USER_ERROR) -> NoReturn:
-    """End the program with one line."""
+    """End the program with one line.
+
+    One of several processes ends without waiting for the others, which wait for it.
+    """
     text = " ".join(str(message).split())
-    print(f"error: {text}", file=sys.stderr)
+    if jax.distributed.is_initialized():
+        end_at_once(text, exit_code)
+    with contextlib.suppress(OSError):
+        print(f"error: {text}", file=sys.stderr)
     sys.exit(exit_code)
+
+
+def stop(message: str) -> NoReturn:
+    """End the program with one line after all processes agreed to stop; the first one says it."""
+    if jax.process_index() == 0:
+        with contextlib.suppress(OSError):
+            print(f"error: {message}", file=sys.stderr)
+    sys.exit(STOPPED)
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
@@ -69,6 +82,8 @@ def run_program(main: Callable[[], None], required: Sequence[str]) -> None:
     logging.set_verbosity(logging.FATAL)
     std_logging.getLogger("asyncio").setLevel(std_logging.CRITICAL)
     sys.unraisablehook = _without_closed_loops
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    sys.stdout = Output(sys.stdout.detach(), encoding, errors, line_buffering=True)
     app.run(lambda argv: main(), flags_parser=parse_flags)
 
 
@@ -164,7 +179,7 @@ def use_machine_flags() -> None:
 def deferred_stop() -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C and SIGTERM ask for a stop instead of tearing the program apart.
 
-    Yields stop_requested(). A second signal acts as usual.
+    Yields stop_requested(). A second signal acts as it did before.
     """
     requested = []
     previous = {}

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
+import io
 import math
+import os
 import sys
 import threading
 import time
@@ -40,6 +42,33 @@ _COLUMNS = {
     "reconstruction": ("reconstruction", ".2f"),
     "active_units": ("active", ".1f"),
 }
+
+
+class Output(io.TextIOWrapper):
+    """A standard output that may break, by a closed pipe or a full disk: the program goes on.
+
+    That is said once, on the standard error; what is printed afterwards is lost.
+    """
+
+    def write(self, text: str) -> int:
+        with self._without_errors():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._without_errors():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _without_errors(self):
+        try:
+            yield
+        except OSError as error:
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), self.fileno())
+            line = f"cannot print any more ({error.strerror}): the program goes on, its files are"
+            with contextlib.suppress(OSError):
+                print(f"{line} written as ever", file=sys.stderr)
 
 
 def progress_text(metrics: Mapping[str, np.ndarray]) -> str:

@@ -7,6 +7,7 @@ import jax
 
 from experiments.support import console
 from experiments.support.assembly import Run
+from experiments.support.sweeps import Member
 from vae_jax import datasets, training
 from vae_jax.lookup import options_of
 from vae_jax.tables import TABLES
@@ -43,6 +44,20 @@ def describe_row(block: Mapping[str, Any], name: str, field: str) -> str:
     known = options_of(TABLES[name][field][block[field]])
     options = ", ".join(f"{option}={block[option]}" for option in known)
     return f"{block[field]} ({options})"
+
+
+def describe_objective(block: Mapping[str, Any], member: Member) -> str:
+    """Return an objective and those of its options that are not the row's own defaults.
+
+    What a sweep sets is left out: the member's name says it.
+    """
+    defaults = options_of(TABLES["objective"]["name"][block["name"]])
+    changed = [
+        f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
+        for option, default in defaults.items()
+        if (value := block[option]) != default and f"objective.{option}" not in member.point
+    ]
+    return block["name"] + (f" ({', '.join(changed)})" if changed else "")
 
 
 def describe_model(vae: Mapping[str, Any]) -> str:

@@ -10,35 +10,59 @@ from experiments.support.assembly import Evaluation, Run, build_evaluation, buil
 from vae_jax import checkpoints, datasets, training
 
 
-def load_run(workdir: str | Path) -> tuple[Run, Evaluation, training.TrainState]:
+def load_run(
+    workdir: str | Path, with_data: bool = True
+) -> tuple[Run, Evaluation, training.TrainState]:
     """Build the run of a folder again and restore its newest checkpoint.
+
+    Args:
+      workdir: the folder.
+      with_data: whether the data set is loaded; if not, run.dataset is its outline, whose arrays
+        have shapes but no values.
 
     Raises:
       ValueError: the folder holds no run, or one without a checkpoint, or its data have changed.
     """
     workdir = Path(workdir)
     config = run_folder.read_config(workdir)
-    run = build_run(config)
-    run_folder.check_data(workdir, datasets.fingerprint(run.dataset))
-    folder = workdir / ("best" if config.training.patience else "checkpoints")
-    state, damaged = checkpoints.restore_newest(folder, jax.eval_shape(run.init))
-    if damaged:
-        console.say(f"{folder}: {damaged} damaged")
-    if state is None:
-        raise ValueError(f"--workdir={workdir} holds no checkpoint that is whole")
+    if with_data:
+        run = build_run(config)
+        run_folder.check_data(workdir, datasets.fingerprint(run.dataset))
+    else:
+        run = build_run(config, run_folder.read_outline(workdir))
+    state_like = jax.eval_shape(run.init, run.dataset.train)
+    state = _restore(workdir, config.training.patience, state_like)
     return run, build_evaluation(config), state
 
 
-def load_member(workdir: str | Path, member: int = 0) -> tuple[Run, Evaluation, Any]:
+def _restore(workdir, patience, state_like):
+    # With early stopping each member at its best; where that is lost, as it was at the end.
+    for name in ("best", "checkpoints") if patience else ("checkpoints",):
+        state, damaged = checkpoints.restore_newest(workdir / name, state_like)
+        if damaged:
+            console.say(f"{workdir / name}: {damaged} damaged")
+        if state is not None:
+            return state
+        if name == "best":
+            console.say(f"{workdir / name} holds no checkpoint that is whole: the newest is used")
+    raise ValueError(
+        f"--workdir={workdir} holds no checkpoint that is whole: train it, with this --workdir"
+    )
+
+
+def load_member(
+    workdir: str | Path, member: int = 0, with_data: bool = False
+) -> tuple[Run, Evaluation, Any]:
     """Return a trained run, how it is measured, and the parameters of one of its members.
 
     The model is run.vae: functions of these parameters and of one example, such as
-    `run.vae.encode(params, x).mean`.
+    `run.vae.encode(params, x).mean`. The data that it was trained on are not read, unless
+    `with_data` asks for them.
 
     Raises:
       ValueError: the folder holds no trained run, or this member is none of it or failed.
     """
-    run, how_measured, state = load_run(workdir)
+    run, how_measured, state = load_run(workdir, with_data)
     if not 0 <= member < len(run.members):
         known = ", ".join(f"{i} ({each.name})" for i, each in enumerate(run.members))
         raise ValueError(f"--member={member} is none of {workdir}, whose members are {known}")

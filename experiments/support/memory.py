@@ -22,7 +22,7 @@ def check_training_memory(run: Run) -> None:
     Raises:
       ValueError: with what is needed at least, what is there, and what to lower.
     """
-    state = jax.eval_shape(run.init)
+    state = jax.eval_shape(run.init, run.dataset.train)
     sizes = "config.vae's sizes"
     _check(2 * _bytes(state), run, "the training state", f"{sizes} or config.num_seeds")
     batch_size, num_samples = (
@@ -43,7 +43,7 @@ def check_evaluation_memory(run: Run, how: Evaluation, num_examples: int) -> Non
     """
     batch_size, chunk_size = min(how.batch_size, num_examples), min(how.chunk_size, how.num_samples)
     numbers = 3 * 4 * batch_size * how.num_samples
-    layers = layers_bytes(run, jax.eval_shape(run.init), batch_size, chunk_size)
+    layers = layers_bytes(run, jax.eval_shape(run.init, run.dataset.train), batch_size, chunk_size)
     remedy = "batch_size, chunk_size or num_samples of config.evaluation (or --num_samples)"
     _check(numbers + layers, run, "a batch of the evaluation", remedy)
 

@@ -1,6 +1,7 @@
 """Where a run stands: resuming it, what is due when, its best evaluations, members that failed."""
 
 from collections.abc import Iterator
+import itertools
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,12 +37,16 @@ def resume(state: training.TrainState, run: Run, workdir: Path) -> Progress:
     Raises:
       ValueError: there are checkpoints, but none is whole.
     """
-    metrics = workdir / "metrics.jsonl"
-    best = restore(workdir / "best", state) if run.config.training.patience else None
-    state = restore(workdir / "checkpoints", state) or state
-    run_folder.cut_metrics(metrics, int(state.step))
+    patience = run.config.training.patience
+    restored = restore(workdir / "checkpoints", state)
+    if restored is None and run_folder.read_metrics(workdir / "metrics.jsonl"):
+        console.say(f"{workdir / 'checkpoints'} holds no checkpoint: training starts at step 0")
+    state = restored or state
+    tell_lost_metrics(workdir / "metrics.jsonl", run, int(state.step))
     tensorboard.start(workdir, run.member_names)
-    elbos = list(run_folder.read_curves(metrics).get("validation", {}).get("elbo", []))
+    curves = run_folder.read_curves(workdir / "metrics.jsonl")
+    elbos = list(curves.get("validation", {}).get("elbo", []))
+    best = restore_best(workdir / "best", state, run) if patience else None
     best, state, elbos = processes.agree_on_restored(best, state, elbos)
     return Progress(state, best, elbos)
 
@@ -54,11 +59,60 @@ def restore(folder: Path, state: training.TrainState) -> training.TrainState | N
     """
     restored, damaged = checkpoints.restore_newest(folder, state)
     if damaged and restored is None:
-        raise ValueError(f"no checkpoint left in {folder}: those of steps {damaged} are damaged")
+        raise ValueError(
+            f"no checkpoint left in {folder}: those of steps {damaged} are damaged; bring them "
+            "back from a copy, or train in another folder"
+        )
     if damaged:
         console.say(f"{folder}: {damaged} damaged, going on from step {int(restored.step)}")
         checkpoints.discard(folder, damaged)
     return restored
+
+
+def restore_best(folder: Path, state: training.TrainState, run: Run) -> training.TrainState | None:
+    """Return the checkpoint in `folder`; where it is lost, the members as they are in `state`.
+
+    None before the first evaluation.
+    """
+    best, damaged = checkpoints.restore_newest(folder, state)
+    checkpoints.discard(folder, damaged)
+    step = int(state.step)
+    if best is not None or all(split == "train" for _, split in due_metrics(run, step)):
+        return best
+    console.say(
+        f"{folder} holds no checkpoint that is whole: the members as of step {step} stand for "
+        "their best from here on"
+    )
+    save_best(folder, step, state)
+    return state
+
+
+def due_metrics(run: Run, step: int) -> set[tuple[int, str]]:
+    """Return (step, split) of the lines of metrics.jsonl that a run has written by `step`."""
+    stops = itertools.takewhile(lambda stop: stop <= step, (stop for _, stop in chunks(0, run)))
+    every = run.config.training.eval_every_epochs
+    return {
+        (stop, split)
+        for stop in stops
+        for split in ("train", "validation")
+        if split == "train" or is_due(stop, run, every)
+    }
+
+
+def tell_lost_metrics(metrics: Path, run: Run, step: int) -> None:
+    """Cut off what stands behind `step`, and say which lines before it are damaged or missing."""
+    due = due_metrics(run, step)
+    lost = sorted(due - run_folder.cut_metrics(metrics, step))
+    if not lost:
+        return
+    line = f"{metrics}: {len(lost)} of {len(due)} lines up to step {step} are damaged or missing, "
+    line += f"the first is {lost[0][1]} at step {lost[0][0]}; curves are drawn without them"
+    if run.config.training.patience and any(split == "validation" for _, split in lost):
+        line += (
+            "; early stopping goes by the evaluations that are left: it may stop later, and keep a "
+            "state as the best that is worse than one whose line is lost"
+        )
+    console.say(line)
 
 
 def chunks(step: int, run: Run) -> Iterator[tuple[int, int]]:
@@ -108,9 +162,14 @@ def keep_best(
     if waited.all():
         return best
     best = training.merge_members(waited == 0, state, state if best is None else best)
-    with checkpoints.open_checkpoints(folder, keep=1) as saved:
-        checkpoints.save(saved, int(state.step), best)
+    save_best(folder, int(state.step), best)
     return best
+
+
+def save_best(folder: Path, step: int, best: training.TrainState) -> None:
+    """Save the members at their best as the only checkpoint of `folder`."""
+    with checkpoints.open_checkpoints(folder, keep=1) as saved:
+        checkpoints.save(saved, step, best)
 
 
 def log(workdir: Path, step: int, split: str, metrics: dict[str, Any], run: Run) -> None:

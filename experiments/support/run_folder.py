@@ -9,11 +9,12 @@ import math
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
+import zlib
 
 import ml_collections
 import numpy as np
 
-from vae_jax import evaluation
+from vae_jax import datasets, evaluation
 
 # Fields that say how and where a run computes, but not what: a resumed run may change them.
 _FREE_FIELDS = (
@@ -25,7 +26,11 @@ _FREE_FIELDS = (
 )
 # What earlier versions called a metric: (its name now, the sign to multiply it by).
 _FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
-_LAYOUT = 2  # of config.json and the checkpoints; 1 had the options of all rows in each block
+# Of config.json and the checkpoints. Layout 1 had the options of all rows in each block, and layout
+# 2 had no outline of the data.
+_LAYOUT = 3
+_FILES = ("config.json", "evaluation.json", "lock", "metrics.jsonl", "summary.json")
+_FOLDERS = ("best", "checkpoints", "figures", "profile", "tensorboard")
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -49,6 +54,20 @@ def lock(workdir: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def check_places(workdir: Path) -> None:
+    """Refuse a folder where a run could not write all that it is going to.
+
+    Raises:
+      ValueError: a file where a folder belongs, or a folder where a file does.
+    """
+    for name in _FOLDERS:
+        if (workdir / name).exists() and not (workdir / name).is_dir():
+            raise ValueError(f"{workdir / name} is a file where a run keeps a folder: move it away")
+    for name in _FILES:
+        if (workdir / name).is_dir():
+            raise ValueError(f"{workdir / name} is a folder where a run keeps a file: move it away")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -104,6 +123,18 @@ def _read(workdir: Path) -> dict[str, Any]:
     return content
 
 
+def read_outline(workdir: Path) -> datasets.Dataset:
+    """Return the data set that the run in `workdir` was trained on, without its arrays.
+
+    Raises:
+      ValueError: what `read_config` raises.
+    """
+    try:
+        return datasets.from_outline(_read(workdir)["outline"])
+    except (KeyError, TypeError):
+        raise ValueError(f"{workdir / 'config.json'} is damaged: it holds no outline") from None
+
+
 def check_data(workdir: Path, fingerprint: str) -> None:
     """Refuse data other than those that the run in `workdir` was trained on.
 
@@ -157,12 +188,18 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
 
 
 def write_config(
-    workdir: Path, config: Mapping[str, Any], device: str, data: str, members: Sequence[str]
+    workdir: Path,
+    config: Mapping[str, Any],
+    device: str,
+    dataset: datasets.Dataset,
+    fingerprint: str,
+    members: Sequence[str],
 ) -> None:
-    """Write config.json: the resolved config, versions, device, data fingerprint, members."""
+    """Write config.json: the resolved config, versions, device, what the data were, members."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     content = {"layout": _LAYOUT, "config": config, "versions": versions, "device": device}
-    write_json(workdir / "config.json", content | {"data": data, "members": members})
+    data = {"data": fingerprint, "outline": datasets.outline_of(dataset)}
+    write_json(workdir / "config.json", content | data | {"members": members})
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -198,28 +235,57 @@ def describe(values: Sequence[float], points: Mapping[str, Sequence[int]]) -> An
 
 def append_metrics(path: Path, line: Mapping[str, Any]) -> None:
     """Append one line to metrics.jsonl; it holds no times, so that a rerun writes the same."""
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    with path.open("ab") as file:
+        file.write(_with_check(line))
 
 
-def cut_metrics(path: Path, step: int) -> None:
-    """Remove the lines after `step`, which a resumed run writes again."""
-    if not path.exists():
-        return
-    lines = path.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    with output_file(path) as file:
-        file.write("".join(kept).encode())
+def _with_check(line: Mapping[str, Any]) -> bytes:
+    # A line of metrics.jsonl, whose last field is the CRC-32 of what stands before it.
+    text = json.dumps(line)[:-1].encode()
+    return text + b', "check": "%08x"}\n' % zlib.crc32(text)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics.jsonl that are whole, that is, agree with their check.
+
+    Earlier versions wrote none: of a file without any, all lines are returned that can be read.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    has_checks = b'"check"' in content
+    read = (_read_line(line, has_checks) for line in content.splitlines(keepends=True))
+    return [line for line in read if line is not None]
+
+
+def _read_line(raw: bytes, has_check: bool) -> dict[str, Any] | None:
+    try:
+        line = json.loads(raw)
+        line.pop("check", None)
+        return line if not has_check or raw == _with_check(line) else None
+    except (AttributeError, ValueError):
+        return None
+
+
+def cut_metrics(path: Path, step: int) -> set[tuple[int, str]]:
+    """Remove the lines after `step`, which a resumed run writes again, and those that are damaged.
+
+    Returns:
+      (step, split) of each line that is left.
+    """
+    kept = [line for line in read_metrics(path) if line["step"] <= step]
+    if path.exists():
+        with output_file(path) as file:
+            file.write(b"".join(map(_with_check, kept)))
+    return {(line["step"], line["split"]) for line in kept}
 
 
 def read_curves(path: Path) -> dict[str, dict[str, np.ndarray]]:
     """Return {split: {"step": (points,), name: (points, members)}} of a metrics.jsonl.
 
-    What a failed member has no number for is NaN. Folders of earlier versions are read too.
+    What a failed member has no number for is NaN; lines that are damaged are left out. Folders of
+    earlier versions are read too.
     """
     curves: dict[str, dict[str, list]] = {}
-    lines = path.read_text().splitlines() if path.exists() else []
-    for line in map(json.loads, lines):
+    for line in read_metrics(path):
         curve = curves.setdefault(line.pop("split"), {})
         for name, value in line.items():
             value = value["members"] if isinstance(value, dict) else value

@@ -4,13 +4,14 @@
 """
 
 from collections.abc import Mapping, Sequence
-import json
 from pathlib import Path
 import struct
 import sys
 import time
 from typing import Any
 from unittest import mock
+
+from experiments.support import run_folder
 
 # tensorboardX (0.1 s) brings the formats; it is imported where an event is made, so that programs
 # that make none do not pay. Its SummaryWriter is not used: what its thread and queue still hold is
@@ -32,14 +33,13 @@ def start(workdir: Path, members: Sequence[str]) -> None:
     folder = workdir / "tensorboard"
     folder.mkdir(exist_ok=True)
     path, old = folder / f"events.out.tfevents.{time.time_ns()}", list(folder.iterdir())
-    metrics = workdir / "metrics.jsonl"
-    lines = metrics.read_text().splitlines() if metrics.exists() else []
+    lines = run_folder.read_metrics(workdir / "metrics.jsonl")
     events = [
         {"file_version": "brain.Event:2"},
         # It tells a TensorBoard that has read the old file to forget what is going to come again.
         {"session_log": {"status": "START"}},
         {"summary": config_summary((workdir / "config.json").read_text())},
-        *(metrics_event(json.loads(line), members) for line in lines),
+        *(metrics_event(line, members) for line in lines),
     ]
     path.write_bytes(b"".join(map(record, events)))
     for each in old:

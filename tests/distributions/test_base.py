@@ -18,7 +18,6 @@ from tests.support.linear_gaussian import assert_mean_is
 from vae_jax import distributions
 from vae_jax.distributions import (
     Bernoulli,
-    DiscretizedLogistic,
     Distribution,
     FullGaussian,
     Gaussian,
@@ -39,8 +38,7 @@ def test_every_distribution_has_examples():
     assert names == {family.__name__ for family in EXAMPLES} | ELSEWHERE
 
 
-# The mean of a discretized logistic is a location: test_quantized enumerates its levels.
-@every_type_but(DiscretizedLogistic)
+@every_type
 def test_moments_are_those_of_the_samples(family):
     """Estimators: means of z and of (z - mean)^2 over N = 20,000 draws; four standard errors.
 

@@ -97,9 +97,11 @@ def bad_files(tmp_path_factory):
     return folder
 
 
-# Cases that only the whole program can show; the slow tests run the commands of the others too.
+# Cases that only the whole program can show, of which some run by default; the slow tests run the
+# commands of all.
 WHOLE = [*list(COMMANDS)[:8], "beta", "device", "no device", "no gpu", "products", "process"]
 WHOLE += ["unwritable"]
+QUICK = ["unknown field", "unknown flag", "missing config", "no device", "unwritable"]
 # Annotations, which the tests' type checker holds them to, would refuse these first; and what is
 # known only after the run is built.
 PROGRAM = ["names as sizes", "no steps", "memory"]
@@ -123,7 +125,7 @@ def test_values_are_refused_in_one_line(bad_files, case):
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=() if case in WHOLE else pytest.mark.slow) for case in COMMANDS],
+    [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in COMMANDS],
 )
 def test_commands_are_refused_in_one_line(bad_files, tmp_path, case):
     arguments, message = COMMANDS[case]

@@ -178,7 +178,7 @@ def small_run(**fields):
 def test_bytes_of_the_layers_are_those_of_their_outputs():
     """Of 10 examples and 5 samples: the encoder once per example, the decoder once per sample."""
     run = small_run()
-    state = jax.eval_shape(run.init)
+    state = jax.eval_shape(run.init, run.dataset.train)
     per_example, per_sample = 8 + 4 + 2 * 3, 4 + 8 + 64
     expected = 4 * 10 * (per_example + 5 * per_sample)
     assert memory.layers_bytes(run, state, 10, 5) == expected
@@ -189,7 +189,7 @@ def test_no_more_is_asked_for_than_xla_needs():
     """Oracle: XLA's own analysis of the compiled training, for wide layers and for many samples."""
     for fields in ({"vae__hidden": (1000, 1000)}, {"objective__num_samples": 300}):
         run = small_run(**fields)
-        state = jax.eval_shape(run.init)
+        state = jax.eval_shape(run.init, run.dataset.train)
         compiled = run.train_steps.__wrapped__.lower(state, run.dataset.train, 10).compile()
         needs = compiled.memory_analysis()
         needed = needs.temp_size_in_bytes + needs.argument_size_in_bytes

@@ -157,6 +157,7 @@ def test_resolving_again_changes_nothing(config):
     assert again.to_dict() == resolved.to_dict()
 
 
+@pytest.mark.slow
 def test_by_the_commands(tmp_path):
     """Two names alone, one of which lets beta of the file fall away: the note is printed, and
     config.json holds what the run resolved to."""
@@ -175,7 +176,7 @@ def test_by_the_commands(tmp_path):
         r"note: config\.objective: beta=\S+ is an option of .*; it is left out", printed
     )
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert saved["layout"] == 2
+    assert saved["layout"] == 3
     config = saved["config"]
     assert config["objective"] == {"name": "iwae", "num_samples": 5}
     assert (config["vae"]["activation"], config["vae"]["likelihood"]) == ("tanh", "binomial")

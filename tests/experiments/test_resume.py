@@ -2,15 +2,23 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import jax.numpy as jnp
 import pytest
 
+from experiments.support import run_folder
+from experiments.support.assembly import build_run
+from experiments.support.loading import load_run
+from experiments.support.progress import restore_best, resume
+from experiments.train import train_and_evaluate
 from tests.support.programs import ROOT, train
+from vae_jax import checkpoints
 
 # Small and quick, with a checkpoint every epoch: a kill is likely to hit a save or a deletion.
 TINY = (
@@ -113,6 +121,8 @@ def test_interrupted_by_ctrl_c_says_how_to_go_on(whole, tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert f"--workdir={workdir}" in said and said.count("\n") == 1
+    step = re.search(r"stopped at step (\d+);", said)[1]
+    assert (workdir / "checkpoints" / step).is_dir()
     assert not (workdir / "summary.json").exists()
     assert train(workdir, *TINY).returncode == 0
     assert results(workdir)[0::2] == results(whole)[0::2]
@@ -139,6 +149,133 @@ def test_damaged_newest_checkpoint_falls_back(whole, tmp_path):
     said = " ".join(done.stdout.split())
     assert f"[{newest.name}] damaged, going on from step {int(newest.name) - 12}" in said
     assert results(workdir) == results(whole)
+
+
+@pytest.fixture(scope="module")
+def built(whole):
+    """(the run of that folder, its initial state)."""
+    run = build_run(run_folder.read_config(whole))
+    return run, run.init(run.dataset.train)
+
+
+@pytest.fixture
+def copied(whole, built, tmp_path):
+    """(a copy of that folder, its run, its initial state)."""
+    shutil.copytree(whole, tmp_path / "run")
+    return tmp_path / "run", *built
+
+
+def damage_best(workdir, how):
+    """Leave no best checkpoint that is whole."""
+    if how == "damaged":
+        for file in (workdir / "best").rglob("*"):
+            if file.is_file():
+                file.write_bytes(b"")
+        return
+    shutil.rmtree(workdir / "best")
+    if how == "empty":
+        (workdir / "best").mkdir()
+    if how == "a file":
+        (workdir / "best").write_text("")
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "damaged"])
+def test_a_lost_best_checkpoint_is_said_on_resume(copied, capsys, how):
+    """The members as they are stand for it, in `best/` too. Mutants: None, a state that is not
+    saved, the initial one."""
+    workdir, run, state = copied
+    damage_best(workdir, how)
+    state, best, elbos = resume(state, run, workdir)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "holds no checkpoint that is whole: the members as of step 360 stand for" in said
+    assert checkpoints.digest(best) == checkpoints.digest(state) and len(elbos) == 15
+    saved, damaged = checkpoints.restore_newest(workdir / "best", state)
+    assert checkpoints.digest(saved) == checkpoints.digest(state) and damaged == []
+    assert checkpoints.digest(resume(state, run, workdir).best) == checkpoints.digest(state)
+    assert capsys.readouterr().out == ""
+
+
+def test_before_the_first_evaluation_no_best_is_missed(copied, capsys):
+    """Checkpoints of step 12, evaluations from step 24 on."""
+    workdir, run, state = copied
+    restored, _ = checkpoints.restore_newest(workdir / "checkpoints", state)
+    shutil.rmtree(workdir / "best")
+    for step in (12, 24):
+        early = restored._replace(step=jnp.array(step, restored.step.dtype))
+        assert (restore_best(workdir / "best", early, run) is None) == (step == 12)
+    assert capsys.readouterr().out.count("stand for") == 1
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "damaged", "a file"])
+def test_a_run_without_its_best_checkpoint_is_used_as_it_ended(copied, capsys, how):
+    """By evaluate, encode and sample; the line says so."""
+    workdir, _, state = copied
+    damage_best(workdir, how)
+    used = load_run(workdir)[2]
+    last, _ = checkpoints.restore_newest(workdir / "checkpoints", state)
+    assert checkpoints.digest(used) == checkpoints.digest(last)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "best holds no checkpoint that is whole: the newest is used" in said
+    shutil.rmtree(workdir / "checkpoints")
+    with pytest.raises(ValueError, match="holds no checkpoint that is whole: train it"):
+        load_run(workdir)
+
+
+# {case: (what happens to the lines of metrics, how many are lost, what is said of it)}. Of the 30
+# epochs of 12 steps, a line every 7 steps and every epoch, an evaluation every other epoch.
+LOST = {
+    "nothing": (lambda lines: lines, 0, ""),
+    "all": (lambda lines: [], 92, "92 of 92 lines up to step 360 are damaged or missing, the f"),
+    "the end": (lambda lines: lines[:40], 52, "early stopping goes by the evaluations that are l"),
+    "half a line": (lambda lines: [*lines[:-1], lines[-1][:30]], 1, "is validation at step 360"),
+    "a line": (lambda lines: [*lines[:9], *lines[10:]], 1, "1 of 92 lines up to step 360"),
+    "a digit": (
+        lambda lines: [lines[0].replace(b'"step": 7', b'"step": 8'), *lines[1:]],
+        1,
+        "the first is train at step 7; curves are drawn without them",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_lost_lines_of_metrics_are_said_on_resume(copied, capsys, case):
+    workdir, run, state = copied
+    lose, count, message = LOST[case]
+    metrics = workdir / "metrics.jsonl"
+    lines = metrics.read_bytes().splitlines(keepends=True)
+    metrics.write_bytes(b"".join(lose(lines)))
+    elbos = resume(state, run, workdir).elbos
+    said = " ".join(capsys.readouterr().out.split())
+    assert message in said and (said == "") == (count == 0)
+    left = metrics.read_bytes().splitlines(keepends=True)
+    assert len(left) == len(lines) - count and set(left) <= set(lines)
+    assert len(elbos) == sum(b"validation" in line for line in left)
+    # Early stopping rests on the evaluations alone.
+    lost_any = len(elbos) < sum(b"validation" in line for line in lines)
+    assert ("early stopping goes by" in said) == lost_any
+
+
+def test_a_missing_file_of_metrics_is_said_and_the_run_ends(copied, capsys):
+    """Nothing is left to draw, and nothing to train; numbers and pictures are as before."""
+    workdir, run, _ = copied
+    before = json.loads((workdir / "summary.json").read_text())
+    (workdir / "metrics.jsonl").unlink()
+    shutil.rmtree(workdir / "figures")
+    train_and_evaluate(run.config, workdir, False)
+    assert "92 of 92 lines" in " ".join(capsys.readouterr().out.split())
+    after = json.loads((workdir / "summary.json").read_text())
+    assert after["elbo"] == before["elbo"]
+    assert not (workdir / "figures" / "curves.png").exists()
+    assert (workdir / "figures" / "overview.png").exists()
+
+
+def test_training_anew_for_want_of_checkpoints_is_said(copied, capsys):
+    workdir, run, state = copied
+    shutil.rmtree(workdir / "checkpoints")
+    assert int(resume(state, run, workdir).state.step) == 0
+    assert "holds no checkpoint: training starts at step 0" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from experiments.support import cli, run_folder
 from experiments.support.assembly import build_run
 from experiments.support.loading import load_run
 from experiments.support.options import resolve
-from tests.support.programs import run_program, train
+from tests.support.programs import run_program, train, train_here
+from vae_jax import datasets
 from vae_jax.lookup import options_of
 from vae_jax.tables import TABLES
 
@@ -23,7 +24,7 @@ def test_config_json_is_what_the_run_resolved_to(trained):
     no option of another row; nothing is unset. Mutants: the config as typed, None for defaults."""
     workdir, _ = trained
     content = json.loads((workdir / "config.json").read_text())
-    assert content["layout"] == 2
+    assert content["layout"] == 3
     config = content["config"]
     assert config["vae"]["likelihood"] == "binomial" and config["vae"]["hidden"] == [16]
     assert (
@@ -64,6 +65,7 @@ def former(trained, tmp_path_factory):
     (folder / "config.json").write_text(json.dumps(content))
     lines = []
     for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()):
+        del line["check"]
         fit = line.pop("reconstruction")
         line["rate"] = line.pop("kl")
         line["distortion"] = {"members": [-each for each in fit["members"]], "points": {}}
@@ -82,9 +84,10 @@ def test_metrics_of_the_former_layout_are_read(former, trained):
             np.testing.assert_array_equal(theirs[split][name], values, err_msg=name)
 
 
-REFUSAL = r"was written by another version of vae_jax \(layout 1, this one reads 2\): its metrics"
+REFUSAL = r"was written by another version of vae_jax \(layout 1, this one reads 3\): its metrics"
 
 
+@pytest.mark.slow
 def test_the_former_layout_is_refused_by_the_commands(former):
     """Resuming and evaluating: exit code 2, one line, and the folder is left as it is."""
     before = {path: path.stat().st_mtime_ns for path in former.rglob("*")}
@@ -121,10 +124,71 @@ def test_a_damaged_config_is_said(tmp_path, content):
 def test_data_that_changed_are_refused(tmp_path):
     """With both fingerprints; a folder without a run, and the same data, are accepted."""
     run_folder.check_data(tmp_path, "new")
-    run_folder.write_config(tmp_path, {"seed": 0}, "cpu", "old", ["seed=0"])
+    data = datasets.load_digits()
+    run_folder.write_config(tmp_path, {"seed": 0}, "cpu", data, "old", ["seed=0"])
     run_folder.check_data(tmp_path, "old")
     with pytest.raises(ValueError, match=r"with the fingerprint old, .* have new now"):
         run_folder.check_data(tmp_path, "new")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config.json is damaged"):
         run_folder.check_data(tmp_path, "old")
+
+
+LINES = [{"step": s, "split": "train", "elbo": -1.5 / s, "kl": None} for s in (7, 14, 21)]
+
+
+@pytest.fixture
+def metrics(tmp_path):
+    for line in LINES:
+        run_folder.append_metrics(tmp_path / "metrics.jsonl", line)
+    return tmp_path / "metrics.jsonl"
+
+
+def test_a_damaged_byte_loses_its_line_of_metrics_only(metrics):
+    """Any byte of the second of three lines, each in a bit: the others stand. A line break turned
+    into something else joins two lines. Mutants: no check, a check of the step alone."""
+    content = metrics.read_bytes()
+    assert run_folder.read_metrics(metrics) == LINES
+    begin, end = (content.index(b'{"step": %d' % step) for step in (14, 21))
+    for i in range(begin, end):
+        damaged = bytearray(content)
+        damaged[i] ^= 1 << i % 8
+        metrics.write_bytes(damaged)
+        left = run_folder.read_metrics(metrics)
+        assert left == ([LINES[0]] if i == end - 1 else LINES[::2]), bytes(damaged)
+
+
+def test_cut_metrics_keeps_what_is_whole_and_tells_it(metrics):
+    """A torn last line, then a step to go back to; a missing file has no lines."""
+    content = metrics.read_bytes()
+    metrics.write_bytes(content[:-1])
+    assert run_folder.cut_metrics(metrics, 21) == {(7, "train"), (14, "train")}
+    assert metrics.read_bytes() == b"".join(content.splitlines(keepends=True)[:2])
+    assert run_folder.cut_metrics(metrics, 7) == {(7, "train")}
+    np.testing.assert_array_equal(run_folder.read_curves(metrics)["train"]["step"], [[7]])
+    metrics.unlink()
+    assert run_folder.cut_metrics(metrics, 21) == set()
+    assert not metrics.exists()
+
+
+def test_metrics_without_checks_are_read(tmp_path):
+    """As earlier versions wrote them; what cannot be read is left out."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in LINES) + '{"step": 2')
+    assert run_folder.read_metrics(path) == LINES
+
+
+@pytest.mark.parametrize("name", ["best", "checkpoints", "figures", "profile", "tensorboard"])
+def test_a_file_in_the_place_of_a_folder_is_refused_before_training(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(ValueError, match=f"{name} is a file where a run keeps a folder: move it"):
+        train_here(importlib.import_module("configs.beta").get_config(), tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["config.json", "lock", "metrics.jsonl", "summary.json"])
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path, name):
+    run_folder.check_places(tmp_path)
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=f"{name} is a folder where a run keeps a file: move it"):
+        run_folder.check_places(tmp_path)

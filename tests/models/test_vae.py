@@ -116,13 +116,13 @@ def test_precision_is_that_of_layers_and_of_densities(precision, layers, kept):
     with jax.enable_x64(precision == "float64"):
         vae = make_small_vae(precision=precision)
         data = examples()
-        params = vae.init(jax.random.key(0), data)
+        params = jax.jit(vae.init)(jax.random.key(0), data)
 
         def log_likelihood(params, x):
             return vae.decode(params, vae.encode(params, x).mean).log_prob(x)
 
         assert products(log_likelihood, params, data.x[0]) == {layers}
-        value, gradient = jax.value_and_grad(log_likelihood)(params, data.x[0])
+        value, gradient = jax.jit(jax.value_and_grad(log_likelihood))(params, data.x[0])
         types = {leaf.dtype for leaf in jax.tree.leaves((value, gradient, params))}
         assert types == {jnp.dtype(kept)}
         plain = make_small_vae()

@@ -143,11 +143,13 @@ def trace(config, typed):
     how = build_evaluation(run.config)
     memory.check_training_memory(run)
     memory.check_evaluation_memory(run, how, len(jax.tree.leaves(run.dataset.test)[0]))
-    state = jax.eval_shape(run.init)
+    state = jax.eval_shape(run.init, run.dataset.train)
     if not run.config.debug_nans:  # which computes instead of being traced
         jax.eval_shape(run.train_steps.__wrapped__, state, run.dataset.train, 1)
     size = min(how.batch_size, len(jax.tree.leaves(run.dataset.test)[0]))
-    params = jax.eval_shape(lambda: training.select_member(run.init(), 0).params["vae"])
+    params = jax.eval_shape(
+        lambda: training.select_member(run.init(run.dataset.train), 0).params["vae"]
+    )
     examples = jax.tree.map(lambda leaf: leaf[:size], measurement.model_examples(run, how, "test"))
     measure = measurement.make_run_measure(run, how, how.num_samples)
     jax.eval_shape(measure, params, np.arange(size), examples)

@@ -64,7 +64,7 @@ def make_dataset(
         values = {field: each[1] for field, each in described.items()}
         xs = [{field: each[0][i] for field, each in described.items()} for i in range(3)]
     parts = [part._replace(x=x) for part, x in zip(parts, xs, strict=True)]
-    return Dataset(name, *parts, values)
+    return Dataset(name, *parts, values, _labels([part.y for part in parts]))
 
 
 def describe(
@@ -96,6 +96,13 @@ def describe(
     likelihood = likelihood if binarization == "none" else "bernoulli"
     shape = arrays[0].shape[1:]
     return xs, Values(shape, maximum, (low, high), binarization, is_integer, likelihood)
+
+
+def _labels(ys):
+    # Lowest and highest label, or None where y is none.
+    if ys[0] is None or ys[0].ndim > 1 or ys[0].dtype.kind not in "ui":
+        return None
+    return min(int(y.min()) for y in ys), max(int(y.max()) for y in ys)
 
 
 def _check_by_field(option, value, x):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from jax import Array
@@ -18,8 +18,14 @@ class Distribution:
     """What a posterior, prior or likelihood must offer; subclasses are small frozen pytrees.
 
     `sample(key)` draws one value, `log_prob(value)` is its log-density in nats. A flow overrides
-    `sample_and_log_prob`, which costs it less than the two calls.
+    `sample_and_log_prob`, which costs it less than the two calls. `mean` is the mean of the value,
+    a pytree like it; flows, chains and relaxed distributions have none.
     """
+
+    if TYPE_CHECKING:  # at run time a property would become the default of the field `mean`
+
+        @property
+        def mean(self) -> Any: ...
 
     def sample(self, key: Key[Array, ""]) -> Any:
         """Draw one value."""

@@ -225,15 +225,13 @@ def choose_condition(dataset: Any) -> int | tuple[int, ...]:
             f"conditional=True needs y, which {dataset.name} has not: give labels under key 'y', "
             "or parts of the image by given_quadrants=1"
         )
-    if isinstance(condition, int):
-        lowest = min(part.y.min() for part in (dataset.train, dataset.validation, dataset.test))
-        if lowest < 0:
-            raise ValueError(f"'y' of {dataset.name} must be labels 0, 1, ..., got {lowest}")
-        if condition > LARGEST_SIZE:
-            raise ValueError(
-                f"'y' of {dataset.name} must be labels below {LARGEST_SIZE:,}, got {condition - 1}"
-                ": number the classes from 0, or give y as floats to use its values"
-            )
+    if isinstance(condition, int) and dataset.labels[0] < 0:
+        raise ValueError(f"'y' of {dataset.name} must be labels 0, 1, ..., got {dataset.labels[0]}")
+    if isinstance(condition, int) and condition > LARGEST_SIZE:
+        raise ValueError(
+            f"'y' of {dataset.name} must be labels below {LARGEST_SIZE:,}, got {condition - 1}"
+            ": number the classes from 0, or give y as floats to use its values"
+        )
     return condition
 
 
