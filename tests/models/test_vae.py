@@ -1,5 +1,6 @@
 """The VAE as functions, over every row of its tables."""
 
+import inspect
 import itertools
 import re
 
@@ -172,6 +173,7 @@ def test_bad_choices_are_refused(options, message):
 def test_raw_arrays_and_masks_that_the_model_does_not_know_are_refused():
     """Each with the remedy. Mutants: AttributeError: no attribute 'x'; a mask that is ignored."""
     vae, key = make_small_vae(), jax.random.key(0)
+    log_prob_of = inspect.unwrap(Observed.log_prob_per_dimension)  # without the tests' type checker
     masked = Masked(examples().x, jnp.ones((20, *SHAPE)))
     with pytest.raises(ValueError, match=r"wrap those by vae_jax.Examples\(x, y\), got ArrayImpl"):
         vae.init(key, examples().x)
@@ -188,4 +190,4 @@ def test_raw_arrays_and_masks_that_the_model_does_not_know_are_refused():
     with pytest.raises(ValueError, match="masked=True needs x as Masked"):
         of_masked.encode(params, one.values)
     with pytest.raises(ValueError, match="value of this distribution is Masked"):
-        Observed(Bernoulli(jnp.zeros(3))).log_prob(jnp.zeros(3))
+        log_prob_of(Observed(Bernoulli(jnp.zeros(3))), jnp.zeros(3))
