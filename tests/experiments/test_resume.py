@@ -35,11 +35,11 @@ TINY = (
 )
 
 
-def start(workdir, stderr=subprocess.DEVNULL, **options):
+def start(workdir, *arguments, config="beta", stderr=subprocess.DEVNULL, **options):
     """Start the program and return the process."""
-    command = [sys.executable, "-m", "experiments.train", "--config=configs/beta.py"]
+    command = [sys.executable, "-m", "experiments.train", f"--config=configs/{config}.py"]
     return subprocess.Popen(
-        [*command, f"--workdir={workdir}", *TINY],
+        [*command, f"--workdir={workdir}", *TINY, *arguments],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
@@ -60,9 +60,9 @@ def num_lines(workdir):
     return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
 
 
-def kill_on_the_way(workdir, seconds):
+def kill_on_the_way(workdir, seconds, *arguments, config):
     """Start or resume, and kill so many seconds after the first new line of metrics."""
-    process = start(workdir)
+    process = start(workdir, *arguments, config=config)
     before, deadline = num_lines(workdir), time.monotonic() + 120
     while num_lines(workdir) == before and process.poll() is None:
         assert time.monotonic() < deadline
@@ -78,7 +78,7 @@ def results(workdir):
     digests = {
         (folder.parent.name, folder.name): (folder / "digest" / "metadata").read_bytes()
         for name in ("checkpoints", "best")
-        for folder in (workdir / name).iterdir()
+        for folder in (workdir / name).glob("[0-9]*")
         if folder.name.isdigit()
     }
     summary = json.loads((workdir / "summary.json").read_text())
@@ -94,10 +94,10 @@ def whole(tmp_path_factory):
     return workdir
 
 
-def check_kills(whole, workdir, pauses):
+def check_kills(whole, workdir, pauses, *arguments, config="beta"):
     for pause in pauses:
-        kill_on_the_way(workdir, pause)
-    done = train(workdir, *TINY)
+        kill_on_the_way(workdir, pause, *arguments, config=config)
+    done = train(workdir, *TINY, *arguments, config=config)
     assert done.returncode == 0, done.stderr
     assert results(workdir) == results(whole)
 
@@ -149,6 +149,29 @@ def test_damaged_newest_checkpoint_falls_back(whole, tmp_path):
     said = " ".join(done.stdout.split())
     assert f"[{newest.name}] damaged, going on from step {int(newest.name) - 12}" in said
     assert results(workdir) == results(whole)
+
+
+# {kind of run: (its config, what it adds)}
+KINDS = {
+    "members": ("beta", "--config.num_seeds=3"),
+    "sweep": ("beta", "--config.sweep=objective.beta=1,4"),
+    "iwae": ("iwae", "--config.training.patience=0"),
+    "concrete": ("concrete", "--config.optimizer.ema_decay=0"),
+    "conditional": ("cvae", "--config.training.eval_every_epochs=1"),
+    "early stopping": ("elbo", "--config.training.patience=1"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_five_random_points(tmp_path, kind):
+    """Of each kind of run."""
+    config, more = KINDS[kind]
+    done = train(tmp_path / "whole", *TINY, more, config=config)
+    assert done.returncode == 0, done.stderr
+    chance = random.Random(kind)
+    pauses = [chance.uniform(0, 0.6) for _ in range(5)]
+    check_kills(tmp_path / "whole", tmp_path / "run", pauses, more, config=config)
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +313,84 @@ def test_no_checkpoint_left_is_said(whole, tmp_path):
     assert done.returncode == 2 and "no checkpoint left" in done.stderr
     assert done.stderr.count("\n") == 1
     assert (workdir / "metrics.jsonl").read_bytes() == metrics
+
+
+def flip(content, chance):
+    """Turn one bit of a random byte."""
+    damaged = bytearray(content)
+    damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+    return bytes(damaged)
+
+
+DAMAGES = {
+    "missing": None,
+    "empty": lambda content, chance: b"",
+    "cut": lambda content, chance: content[: chance.randrange(len(content))],
+    "flipped": flip,
+    "zeros": lambda content, chance: bytes(len(content)),
+    "longer": lambda content, chance: content + b"\x00\x01",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # orbax's, at a gc
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_every_damaged_file_is_recovered_or_refused(whole, built, tmp_path, capsys, damage):
+    """Each file of the folder in turn: going on has the bits of a whole checkpoint and whole lines
+    of metrics, or it is refused in one line. A loss is said."""
+    run, initial = built
+    known = {
+        int(step.name): checkpoints.digest(state)
+        for step in (whole / "checkpoints").glob("[0-9]*")
+        for state in [restore_step(whole / "checkpoints", int(step.name), initial, tmp_path)]
+    }
+    best = checkpoints.digest(checkpoints.restore_newest(whole / "best", initial)[0])
+    lines = set((whole / "metrics.jsonl").read_bytes().splitlines())
+    chance, counts = random.Random(0), dict.fromkeys(("as before", "said", "refused"), 0)
+    for path in sorted(path for path in whole.rglob("*") if path.is_file() and path.stat().st_size):
+        workdir = tmp_path / "case"
+        shutil.copytree(whole, workdir)
+        damage_file(workdir / path.relative_to(whole), DAMAGES[damage], chance)
+        capsys.readouterr()
+        try:
+            run_folder.check_places(workdir)
+            run_folder.check_config(workdir, run.config.to_dict(), False)
+            run_folder.check_data(workdir, json.loads((whole / "config.json").read_text())["data"])
+            run_folder.write_config(workdir, run.config.to_dict(), "cpu", "", run.member_names)
+            going_on = resume(initial, run, workdir)
+        except (OSError, ValueError) as error:
+            assert "\n" not in str(error), path
+            counts["refused"] += 1
+        else:
+            said = " ".join(capsys.readouterr().out.split())
+            step = int(going_on.state.step)
+            assert checkpoints.digest(going_on.state) == known[step], path
+            assert step == max(known) or f"[{max(known)}] damaged" in said, path
+            is_best = checkpoints.digest(going_on.best) == best
+            assert is_best or "stand for their best" in said, path
+            metrics = workdir / "metrics.jsonl"
+            left = set(metrics.read_bytes().splitlines()) if metrics.exists() else set()
+            assert left <= lines and (left == lines or step < max(known) or "lines up to" in said)
+            counts["said" if said else "as before"] += 1
+        shutil.rmtree(workdir)
+    with capsys.disabled():
+        print(f"\n{damage}: {counts}")
+    assert counts["said"] > 5
+
+
+def restore_step(folder, step, state_like, tmp_path):
+    """Return the checkpoint of a step that need not be the newest."""
+    shutil.copytree(folder / str(step), tmp_path / "one" / str(step))
+    state, _ = checkpoints.restore_newest(tmp_path / "one", state_like)
+    shutil.rmtree(tmp_path / "one")
+    return state
+
+
+def damage_file(path, damaged, chance):
+    content = path.read_bytes()
+    path.unlink()
+    if damaged is not None:
+        path.write_bytes(damaged(content, chance))
 
 
 @pytest.mark.slow

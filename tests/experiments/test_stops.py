@@ -76,23 +76,36 @@ def test_an_import_by_another_program_leaves_signals_alone():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+# Makes its standard input the terminal of a session of its own, then runs what follows.
+IN_TERMINAL = (
+    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
 def press_ctrl_c(workdir, seconds):
     """Train in a terminal, press Ctrl-C after so long; return the exit code and what it shows."""
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(ROOT)
-        more = [f"--workdir={workdir}", "--config.training.num_epochs=4000"]
-        os.execv(sys.executable, [*COMMAND, *more, "--config.compilation_cache=off"])
+    ours, theirs = pty.openpty()
+    more = [f"--workdir={workdir}", "--config.training.num_epochs=4000"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_TERMINAL, *COMMAND, *more, "--config.compilation_cache=off"],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
     shown, start, pressed = b"", time.monotonic(), False
     while time.monotonic() < start + seconds + 120:
         if not pressed and time.monotonic() > start + seconds:
-            pressed = os.write(terminal, b"\x03")
-        if select.select([terminal], [], [], 0.02)[0]:
+            pressed = os.write(ours, b"\x03")
+        if select.select([ours], [], [], 0.02)[0]:
             try:
-                shown += os.read(terminal, 2**16)
+                shown += os.read(ours, 2**16)
             except OSError:  # it has ended
                 break
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown.decode(errors="replace")
+    os.close(ours)
+    return process.wait(timeout=10), shown.decode(errors="replace")
 
 
 @pytest.mark.slow
