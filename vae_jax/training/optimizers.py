@@ -5,6 +5,7 @@ keyword arguments are its options.
 """
 
 from collections.abc import Callable, Mapping
+import math
 from typing import Any
 
 import jax
