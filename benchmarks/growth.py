@@ -26,6 +26,11 @@ PANELS: dict[str, Sequence[Step]] = {
     "devices for a batch of 512": [Step(batch=512, devices=n) for n in (1, 2, 4, 8)],
     "devices for 8 models": [Step(models=8, devices=n) for n in (1, 2, 4, 8)],
 }
+_TITLE = """\
+Time of a training step against its size (blue), and the work of its matrix products (dashed)
+time ~ size^exponent: 1 where twice the size takes twice the time, 0 where size does not matter
+Work is scaled to the time of the largest step. Any number of devices share the same work,
+with exponent 0: it is scaled to the time that one device takes."""
 # Within a process and across processes, with few programs to compile.
 REDUCED = {
     "models": [Step(hidden=8, models=n) for n in (1, 2)],
@@ -88,23 +93,29 @@ def measure_growth(rounds: int, reduced: bool, figure: str = "") -> list[dict[st
 
 
 def draw(results: Sequence[Mapping[str, Any]]) -> Any:
-    """Draw each panel: milliseconds against size, and a line that grows as the products do."""
+    """Draw each panel: milliseconds against size, and a line that grows as the products do.
+
+    The line goes through the largest step, which is work most of all; where the work is the same
+    at each size, through the first, which one device does alone.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
     rows = -(-len(results) // 3)
-    figure = Figure(figsize=(10.0, 3.2 * rows), dpi=120, layout="constrained")
+    figure = Figure(figsize=(10.0, 3.2 * rows + 0.8), dpi=120, layout="constrained")
+    figure.suptitle(_TITLE, x=0.01, ha="left", fontsize=9)
     panels = itertools.chain(*figure.subplots(rows, 3, squeeze=False))
     for axes, result in itertools.zip_longest(panels, results):
         if result is None:
             axes.set_axis_off()
             continue
         sizes, times = result["sizes"], list(result["milliseconds"].values())
-        # Through the largest step, which is work most of all.
-        products = np.array(result["work"]) * times[-1] / result["work"][-1]
+        through = 0 if result["work"][0] == result["work"][-1] else -1
+        products = np.array(result["work"]) * times[through] / result["work"][through]
         label = f"training step, exponent {result['exponent']:.2f}"
         axes.loglog(sizes, times, "o-", color="C0", linewidth=1.2, markersize=4, label=label)
-        label = f"its products, exponent {result['work_exponent']:.2f}"
+        same = "" if through else " (the same work)"
+        label = f"its products{same}, exponent {result['work_exponent']:.2f}"
         axes.loglog(sizes, products, "--", color="C1", linewidth=1.2, label=label)
         axes.set_xticks(sizes, map(str, sizes))
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

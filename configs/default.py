@@ -64,7 +64,8 @@ def get_config() -> ml_collections.ConfigDict:
     optimizer.name = "adam"  # a row of OPTIMIZERS
     optimizer.learning_rate = 2e-3  # peak
     optimizer.schedule = "cosine"  # of the learning rate, a row of SCHEDULES
-    optimizer.warmup_steps = 100  # linear growth of the learning rate from 0, under each schedule
+    optimizer.warmup_steps = config_dict.placeholder(int)  # linear growth of the learning rate from
+    # 0, under each schedule; unset: 100, or a tenth of a run of fewer than 1,000 steps
     optimizer.clip_norm = 0.0  # largest global norm of a gradient; 0: no clipping
     optimizer.ema_decay = 0.0  # of an average of the weights, used in evaluation; 0: none
 

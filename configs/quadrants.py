@@ -1,4 +1,4 @@
-"""The quadrant task of Sohn et al. (2015), Section 5.2, on scikit-learn's digits: given the lower
+"""The quadrant task of Sohn et al. (2015), Section 5.1, on scikit-learn's digits: given the lower
 left quarter of the image, predict the rest. Numbers are nats of the rest.
 
     python -m experiments.train --config=configs/quadrants.py

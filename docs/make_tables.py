@@ -50,6 +50,7 @@ def default_fields() -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
     blocks: dict[str, dict[str, tuple[str, str]]] = {}
     pattern = r"^    (\w+)\.(\w+) = (.*?)  # (.*(?:\n    # .*)*)$"
     for block, field, default, comment in re.findall(pattern, text, re.MULTILINE):
+        default = "unset" if default.startswith("config_dict.placeholder") else default
         blocks.setdefault(block, {})[field] = (default, re.sub(r"\n    # ", " ", comment))
     yield from blocks.items()
 

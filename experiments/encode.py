@@ -17,6 +17,7 @@ import numpy as np
 from experiments.support import cli, console, measurement, run_folder
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_member
+from experiments.support.memory import check_evaluation_memory
 from experiments.support.options import by_field
 from vae_jax import datasets, evaluation, models
 from vae_jax.distributions import FullGaussian, Gaussian, Masked
@@ -88,6 +89,7 @@ def check_fits(run: Run, examples: datasets.Examples, name: str) -> None:
         array = x.values if isinstance(x, Masked) else x if dataset.is_plain else x[field]
         kind = models.LIKELIHOODS[pick(likelihood, field)].values
         check_array_fits(array, values, kind, f"{field!r} of {name}", dataset.protocol)
+        warn_of_range(array, values, f"{field!r} of {name}")
     if run.is_conditional and dataset.given is None:
         check_condition(examples.y, dataset.condition, name)
 
@@ -148,6 +150,23 @@ def check_array_fits(
         )
 
 
+def warn_of_range(x: np.ndarray, values: datasets.Values, name: str) -> None:
+    """Say that values lie far outside of those that the run was trained on.
+
+    Args:
+      x: the array.
+      values: those of the run's data.
+      name: says whose array it is.
+    """
+    low, high = (values.maximum * end for end in values.value_range)
+    margin = 2 * (high - low)
+    if x.min() < low - margin or x.max() > high + margin:
+        console.say(
+            f"warning: {name} has values in {x.min():g} .. {x.max():g}, but the run was trained on "
+            f"{low:g} .. {high:g}, which codes and bounds hold for: scale them as the training data"
+        )
+
+
 def encode_file(workdir: str, source: str, output: str, member: int, num_samples: int) -> None:
     """Encode the examples of one npz and write another.
 
@@ -166,6 +185,7 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
     count = datasets.num_examples(examples)
     batch_size = min(how_measured.batch_size, count)
     how_measured = how_measured._replace(num_samples=num_samples, batch_size=batch_size)
+    check_evaluation_memory(run, how_measured, count)
     track = console.track(f"examples, {num_samples} importance samples each", batch_size)
     with run_folder.output_file(Path(output)) as file:
         dynamic = [each for each in run.dataset.fields.values() if each.binarization == "dynamic"]

@@ -9,7 +9,10 @@ from absl import flags
 from experiments.support import cli, console, measurement, plots, run_folder
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_run
+from experiments.support.memory import check_evaluation_memory
 from vae_jax import datasets, evaluation, training
+
+_FEWEST_DRAWN = 3  # test examples: two axes of the latent means, and a nearest neighbour
 
 
 def measure_and_report(
@@ -28,7 +31,8 @@ def measure_and_report(
     track = console.track(f"test examples, {num_samples} importance samples each", batch_size)
     measured = measurement.measure_members(run, state, measure, test, batch_size, track)
     summary = evaluation.leave_out(
-        measurement.has_failed(state), evaluation.summarize(measured, run.bits_dimensions)
+        measurement.has_failed(state),
+        evaluation.summarize(measured, run.bits_dimensions, run.vae.latents),
     )
     numbers = {name: run_folder.describe(each, run.points) for name, each in summary.items()}
     numbers |= more | {"evaluation_seconds": time.monotonic() - started}
@@ -40,7 +44,10 @@ def measure_and_report(
         "members": run.member_names,
     }
     run_folder.write_json(workdir / file, context | numbers)
-    plots.draw_members(workdir / "figures", run, how_measured, state, test, measured)
+    if context["test_examples"] < _FEWEST_DRAWN:
+        console.say(f"no pictures: they need at least {_FEWEST_DRAWN} test examples")
+    else:
+        plots.draw_members(workdir / "figures", run, how_measured, state, test, measured)
     console.print_summary(context["protocol"], numbers, context["members"])
     return numbers
 
@@ -54,6 +61,7 @@ def main() -> None:
         run, how_measured, state = load_run(workdir)
         if flags.FLAGS.num_samples is not None:
             how_measured = how_measured._replace(num_samples=flags.FLAGS.num_samples)
+        check_evaluation_memory(run, how_measured, datasets.num_examples(run.dataset.test))
         measure_and_report(run, how_measured, state, workdir, "evaluation.json", {})
 
 

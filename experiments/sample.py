@@ -16,6 +16,7 @@ import numpy as np
 from experiments.support import cli, console, run_folder
 from experiments.support.assembly import Run
 from experiments.support.loading import load_member
+from experiments.support.subjects import make_images_of
 from vae_jax import datasets, evaluation, figures
 from vae_jax.distributions import Masked
 from vae_jax.fast import threefry
@@ -112,16 +113,18 @@ def sample_to_file(
     if path == picture:
         raise ValueError(f"--output={output} is where the picture goes: name an npz")
     run, how_measured, params = load_member(workdir, member)
+    if run.is_conditional and not isinstance(run.dataset.condition, int):
+        run, how_measured, params = load_member(workdir, member, with_data=True)
     batch_size = min(how_measured.batch_size, num)
     track = console.track("samples", batch_size)
     with run_folder.output_file(path) as file, run_folder.output_file(picture) as image:
         samples = draw_samples(run, params, num, seed, batch_size, track, label)
         np.savez(file, **samples)
-        caption = f"{run.dataset.protocol}, {run.members[member].name}"
+        means = {name: each for name, each in samples.items() if name.startswith("mean")}
+        images_of, bars = make_images_of(means)
+        caption = f"{run.dataset.protocol}, {run.members[member].name}\n{bars}"
         title = f"decoded samples from the prior (--seed={seed})\n{caption}"
-        fields = [each for name, each in samples.items() if name.startswith("mean")]
-        images = figures.side_by_side([figures.as_images(each) for each in fields])
-        draw_picture(images, title).savefig(image, format="png")
+        draw_picture(images_of(means), title).savefig(image, format="png")
     console.say(f"{output}, {picture}: {num} samples")
 
 

@@ -19,6 +19,7 @@ from experiments.evaluate import measure_and_report
 from experiments.support import cli, console, header, processes, run_folder, tensorboard
 from experiments.support.assembly import Evaluation, Run, build_evaluation, build_run
 from experiments.support.measurement import make_validation
+from experiments.support.memory import check_evaluation_memory, check_training_memory
 from experiments.support.options import resolve
 from experiments.support.plots import draw_curves
 from experiments.support.progress import (
@@ -29,6 +30,7 @@ from experiments.support.progress import (
     keep_best,
     log,
     resume,
+    warn_of_scale,
 )
 from vae_jax import checkpoints, datasets, training
 
@@ -41,12 +43,15 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
     run_folder.check_config(workdir, run.config.to_dict(), extend)
     fingerprint = datasets.fingerprint(run.dataset)
     run_folder.check_data(workdir, fingerprint)
+    check_training_memory(run)
+    check_evaluation_memory(run, how_measured, datasets.num_examples(run.dataset.test))
     with run_folder.lock(workdir):
-        state = run.init()
+        with console.say_if_slow(f"compiling the initial state of {len(run.members):,} members"):
+            state = run.init(run.dataset.train)
         write_and_print_header(run, state, workdir, fingerprint)
         state = train(state, run, how_measured, workdir)
         curves = run_folder.read_curves(workdir / "metrics.jsonl")
-        draw_curves(workdir / "figures", curves, run.dataset.protocol)
+        draw_curves(workdir / "figures", curves, run)
         seconds = {"training_seconds": time.monotonic() - started}
         measure_and_report(run, how_measured, state, workdir, "summary.json", seconds)
         tensorboard.append_pictures(workdir, int(state.step))
@@ -78,6 +83,8 @@ def train(
             metrics = jax.device_get(metrics)
             log(workdir, stop, "train", metrics, run)
             check_members(run, state, sorted(metrics), start)
+            if start == 0:
+                warn_of_scale(run, metrics)
             whole = run.placement.collect(state)
             if is_due(stop, run, settings.eval_every_epochs):
                 bounds = validate(whole)
@@ -113,6 +120,7 @@ def write_and_print_header(
         workdir,
         run.config.to_dict(),
         console.device_line(),
+        run.dataset,
         fingerprint,
         run.member_names,
     )

@@ -224,6 +224,59 @@ def test_curves_draw_every_member():
     assert training.get_linestyle() != validation.get_linestyle()
 
 
+def curve_of(values, steps=None):
+    """Return what the history holds of one split: values, shape (points, members), thrice."""
+    steps = np.arange(1, 1 + len(values))[:, None] if steps is None else steps
+    return {"step": steps, "elbo": values, "kl": values, "reconstruction": values}
+
+
+def test_curves_of_a_sweep_have_a_color_for_each_point():
+    """Members that differ in the seed alone share it; a legend names each point once.
+
+    Mutants: a color per member, the colors of training and validation.
+    """
+    values = np.arange(20.0).reshape(5, 4)
+    history = {"train": curve_of(values), "validation": curve_of(values)}
+    groups = ["beta=1", "beta=1", "beta=4", "beta=4"]
+    figure = figures.training_curves(history, "", groups)
+    colors = [line.get_color() for line in figure.axes[0].lines]
+    assert colors[0] == colors[1] == colors[4] and colors[2] == colors[3] == colors[6]
+    assert colors[0] != colors[2]
+    (legend,) = figure.legends
+    named = {
+        t.get_text(): line.get_color()
+        for t, line in zip(legend.texts, legend.get_lines(), strict=True)
+    }
+    assert named == {"beta=1": colors[0], "beta=4": colors[2]}
+
+
+def test_many_points_of_a_sweep_share_a_scale_of_colors():
+    groups = [f"beta={i}" for i in range(40)]
+    figure = figures.training_curves({"train": curve_of(np.zeros((3, 40)))}, "", groups)
+    assert len({tuple(line.get_color()) for line in figure.axes[0].lines}) == 40
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == "14 of 40" and len(legend.texts) == 14
+
+
+def marked(line):
+    """Return the steps of a line whose points have a marker."""
+    return list(
+        np.asarray(line.get_xdata())[np.broadcast_to(line.get_markevery(), len(line.get_xdata()))]
+    )
+
+
+def test_points_without_a_line_are_marked():
+    """A line of one point, and one between failures, would not be seen; many points are a line."""
+    values = np.arange(90.0).reshape(30, 3)
+    values[1:, 1] = np.nan
+    values[[9, 11], 2] = np.nan
+    one = curve_of(np.zeros((1, 3)), steps=np.array([[30]]))
+    figure = figures.training_curves({"train": curve_of(values), "validation": one}, "")
+    lines = figure.axes[0].lines
+    assert [marked(line) for line in lines] == [[], [1], [11], [30], [30], [30]]
+    assert lines[0].get_marker() not in ("", "None") and lines[3].get_markersize() > 0
+
+
 def test_curves_show_the_range_of_the_settled_steps():
     """The first tenth, which is far off, and NaN do not stretch the axis."""
     values = np.concatenate([[[-1e6]], np.linspace(-20, -10, 99)[:, None]])
@@ -232,3 +285,63 @@ def test_curves_show_the_range_of_the_settled_steps():
     figure = figures.training_curves({"train": curve | {"reconstruction": values}}, "")
     low, high = figure.axes[0].get_ylim()
     assert -22 < low < -18 and -10 < high < -8
+
+
+def test_rows_of_a_table_are_bars_of_their_columns():
+    """Each bar is as high as its value: the colored pixels are counted in a column of pixels.
+
+    Mutants: columns in another order, bars that are drawn downwards, one scale for all columns.
+    """
+    xs = np.array([[0.0, 0.25, 1.0], [0.5, 0.75, 1.0]])
+    images = figures.as_bars(xs, figures.bars_for(xs))
+    height, width = images.shape[1:3]
+    centers = np.round(np.linspace(0, 1, 7)[1::2] * (width - 5) + 2).astype(int)
+    is_bar = np.ptp(images[:, :, centers], axis=-1) > 0.1
+    np.testing.assert_allclose(is_bar.mean(axis=1), xs, atol=1.5 / height)
+    assert is_bar[0, -2, 1] and not is_bar[0, 0, 1]  # from below
+
+
+def test_bars_of_real_numbers_stand_on_their_means():
+    """One standard deviation is a sixth of the height, up or down, in each column's own unit."""
+    signs = np.tile([[1.0], [-1.0]], (50, 1))  # mean 0, standard deviation 1
+    xs = 10 + signs * np.array([1.0, 1000.0])
+    bars = figures.bars_for(xs)
+    images = figures.as_bars(np.concatenate([xs[:2], [[1e6, -1e6]]]), bars)
+    height, middle = images.shape[1], images.shape[1] // 2
+    is_bar = np.ptp(images[:, :, [14, 38]], axis=-1) > 0.1
+    up, down = is_bar[:, :middle].sum(axis=1), is_bar[:, middle:].sum(axis=1)
+    np.testing.assert_allclose(up[0], height / 6, atol=1)
+    np.testing.assert_allclose(down[1], height / 6, atol=1)
+    assert not down[0].any() and not up[1].any()
+    assert up[2, 0] == middle and not up[2, 1] and down[2, 1] >= middle - 1  # end at the edges
+    assert "columns 0 to 1" in bars.text and "3 standard deviations" in bars.text
+
+
+def test_missing_columns_of_a_table_are_no_bar():
+    """A column without any value has no mean, and the others keep theirs."""
+    xs = np.array([[1.0, np.nan, 3.0], [-1.0, np.nan, np.nan]])
+    images = figures.as_bars(xs, figures.bars_for(xs))
+    is_missing = np.isnan(images[:, 0, [10, 26, 42], 0])
+    np.testing.assert_array_equal(is_missing, np.isnan(xs))
+
+
+@pytest.mark.parametrize(
+    ("shape", "are_bars"),
+    [
+        ((1,), True),
+        ((6,), True),
+        ((80,), True),
+        ((64,), False),
+        ((784,), False),
+        ((300,), False),
+        ((8, 8), False),
+        ((8, 8, 1), False),
+    ],
+)
+def test_vectors_are_bars_but_for_flat_images(shape, are_bars):
+    xs = np.random.default_rng(0).normal(size=(5, *shape))
+    bars = figures.bars_for(xs)
+    assert (bars is not None) == are_bars
+    if are_bars:
+        images = figures.as_bars(xs, bars)
+        assert images.shape[0] == 5 and images.shape[-1] == 3 and images.shape[1] >= 48

@@ -7,7 +7,39 @@ first used. The packages hold the rest: `distributions`, `networks`, `models`, `
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers, what __getattr__ gives at run time
+    from vae_jax import checkpoints as checkpoints
+    from vae_jax import datasets as datasets
+    from vae_jax import distributions as distributions
+    from vae_jax import evaluation as evaluation
+    from vae_jax import figures as figures
+    from vae_jax import models as models
+    from vae_jax import networks as networks
+    from vae_jax import objectives as objectives
+    from vae_jax import training as training
+    from vae_jax.datasets import Examples as Examples
+    from vae_jax.datasets import expected_examples as expected_examples
+    from vae_jax.datasets import from_arrays as from_arrays
+    from vae_jax.datasets import load_dataset as load_dataset
+    from vae_jax.datasets import make_batches as make_batches
+    from vae_jax.datasets import to_model_examples as to_model_examples
+    from vae_jax.evaluation import EvaluationKeys as EvaluationKeys
+    from vae_jax.evaluation import evaluation_keys as evaluation_keys
+    from vae_jax.evaluation import make_measure as make_measure
+    from vae_jax.evaluation import map_examples as map_examples
+    from vae_jax.fast.threefry import key as key
+    from vae_jax.models import make_vae as make_vae
+    from vae_jax.models import make_vae_for as make_vae_for
+    from vae_jax.objectives import make_objective as make_objective
+    from vae_jax.tables import TABLES as TABLES
+    from vae_jax.training import init_members as init_members
+    from vae_jax.training import make_optimizer as make_optimizer
+    from vae_jax.training import make_schedule as make_schedule
+    from vae_jax.training import make_train_step as make_train_step
+    from vae_jax.training import make_train_steps as make_train_steps
+    from vae_jax.training import select_member as select_member
 
 # {name: the module that has it}
 _PUBLIC = {
@@ -48,12 +80,16 @@ _PACKAGES = (
 __all__ = [*_PUBLIC, *_PACKAGES]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return importlib.import_module(f"vae_jax.{name}")
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"vae_jax.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'vae_jax' has no attribute {name!r}; it has {', '.join(__all__)}")
+if not TYPE_CHECKING:  # seen by type checkers, it would give a type to misspelt names too
+
+    def __getattr__(name: str) -> Any:
+        if name in _PACKAGES:
+            return importlib.import_module(f"vae_jax.{name}")
+        if name in _PUBLIC:
+            return getattr(importlib.import_module(f"vae_jax.{_PUBLIC[name]}"), name)
+        raise AttributeError(
+            f"module 'vae_jax' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
 
 
 def __dir__() -> list[str]:

@@ -8,9 +8,11 @@ defaults; the first line of its docstring says what the row is.
 from collections.abc import Iterable, Mapping
 import difflib
 import inspect
-import math
+import numbers
 import re
 from typing import Any
+
+_MOST_FINITE = 3.4e38  # of a float32
 
 
 def look_up(table: Mapping[str, Any], name: str, argument: str) -> Any:
@@ -82,15 +84,58 @@ def check_options(
         raise ValueError(message)
 
 
-def check_positive(**options: float | int) -> None:
-    """Refuse options that are not above zero and finite.
+def check_positive(**options: Any) -> None:
+    """Refuse options that are not above zero and finite (as float32, below 3.4e38).
 
     Raises:
       ValueError: with the option and its value.
     """
     for name, value in options.items():
-        if not 0 < value < math.inf:
+        if not 0 < _number(name, value) < _MOST_FINITE:
             raise ValueError(f"{name} must be above 0 and finite, got {value}")
+
+
+def _number(name, value):
+    try:
+        return float(value)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, got {value!r}") from None
+
+
+def check_not_negative(**options: Any) -> None:
+    """Refuse options that are negative, infinite (as float32, from 3.4e38 on) or NaN.
+
+    Raises:
+      ValueError: with the option and its value.
+    """
+    for name, value in options.items():
+        if not 0 <= _number(name, value) < _MOST_FINITE:
+            raise ValueError(f"{name} must be >= 0 and finite, got {value}")
+
+
+def check_whole(least: int, most: int, **options: Any) -> None:
+    """Refuse options that are not whole numbers in least .. most, or tuples of such numbers.
+
+    Raises:
+      ValueError: with the option and its value.
+    """
+    for name, value in options.items():
+        for each in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(each, bool) or not isinstance(each, numbers.Integral):
+                raise ValueError(f"{name} must be a whole number (or several), got {value!r}")
+            if each < least:
+                raise ValueError(f"{name} must be >= {least}, got {value}")
+            if each > most:
+                raise ValueError(f"{name} must be at most {most:,}, got {value}")
+
+
+def check_seed(**seeds: Any) -> None:
+    """Refuse seeds other than 0 .. 2^32 - 1: a key is made of 32 bits, the others would be lost.
+
+    Raises:
+      ValueError: with the name of the seed and its value.
+    """
+    check_whole(0, 2**32 - 1, **seeds)
 
 
 def summary_of(row: Any) -> str:

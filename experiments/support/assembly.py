@@ -1,20 +1,22 @@
 """From a config to values: it is opened here, once, and handed out as plain arguments."""
 
 from collections.abc import Callable
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 
+from experiments.support.limits import check_numbers, count_steps
 from experiments.support.options import by_field, errors_of, resolve_block
 from experiments.support.processes import members_at_once
 from experiments.support.sweeps import Member, plan_members, sweepable
 from vae_jax import datasets, evaluation, models, objectives, training
 from vae_jax.fast import threefry
-from vae_jax.lookup import check_positive, take_options
+from vae_jax.lookup import take_options
 from vae_jax.tables import TABLES
+
+_WARMUP_STEPS = 100
 
 
 class Run(NamedTuple):
@@ -24,8 +26,8 @@ class Run(NamedTuple):
     """What the run resolved to, defaults included."""
     dataset: datasets.Dataset
     vae: models.VAE
-    init: Callable[[], training.TrainState]
-    """init() -> the state of all members at step 0."""
+    init: Callable[[datasets.Examples], training.TrainState]
+    """init(dataset.train) -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
     """train_steps(state, dataset.train, stop) -> (state, metrics); donates the state."""
     placement: training.Placement
@@ -65,11 +67,12 @@ class Evaluation(NamedTuple):
     chunk_size: int
 
 
-def build_run(config: ml_collections.ConfigDict) -> Run:
+def build_run(config: ml_collections.ConfigDict, dataset: datasets.Dataset | None = None) -> Run:
     """Make the data set, the model, the objective, the optimizer and the update of a config.
 
     Args:
       config: what `options.resolve` returned.
+      dataset: the config's, or its outline; None: it is loaded.
 
     Raises:
       ValueError: a name or value that is not possible, saying what is.
@@ -80,7 +83,7 @@ def build_run(config: ml_collections.ConfigDict) -> Run:
     with errors_of("objective"):
         objective = objectives.make_objective(**config.objective)
     members = plan_members(config, objective.hparams)
-    dataset = load_dataset(**config.data)
+    dataset = load_dataset(**config.data) if dataset is None else dataset
     config = with_likelihood(config, dataset)
     vae = build_vae(dataset, **config.vae)
     with errors_of("objective"):
@@ -100,11 +103,11 @@ def assemble(
     with errors_of("training"):
         batches = datasets.make_batches(dataset, batch_size)
         placed = training.plan_placement(jax.devices(), len(members), batch_size)
-    num_steps = config.training.num_epochs * batches.steps_per_epoch
+        num_steps = count_steps(config.training.num_epochs, batches.steps_per_epoch)
+    config = with_warmup(config, num_steps)
     with errors_of("optimizer"):
         optimizer = build_optimizer(num_steps, **config.optimizer)
-    init = functools.partial(
-        init_run,
+    init = make_init(
         dataset,
         members,
         sweepable(config, objective.hparams),
@@ -170,6 +173,15 @@ def with_likelihood(
     return ml_collections.ConfigDict(config.to_dict() | {"vae": block})
 
 
+def with_warmup(config: ml_collections.ConfigDict, num_steps: int) -> ml_collections.ConfigDict:
+    """Return the config with the warm-up of the learning rate, which is by default that of a run
+    of num_steps."""
+    block = config.optimizer.to_dict()
+    if block["warmup_steps"] is None:
+        block["warmup_steps"] = min(_WARMUP_STEPS, num_steps // 10)
+    return ml_collections.ConfigDict(config.to_dict() | {"optimizer": block})
+
+
 def build_vae(dataset: datasets.Dataset, likelihood: str, **options: Any) -> models.VAE:
     """Make the model of a config's block `vae`.
 
@@ -211,61 +223,41 @@ def build_optimizer(
     return training.make_optimizer(name, shape, clip_norm=clip_norm, **taken)
 
 
-def init_run(
+def make_init(
     dataset: datasets.Dataset,
     members: list[Member],
     swept: dict[str, tuple[str, float]],
     **init: Any,
-) -> training.TrainState:
-    """Initialise all members, each with its seed and its point of the sweep.
+) -> Callable[[datasets.Examples], training.TrainState]:
+    """Return init(train) -> the state of all members at step 0, each with its seed and sweep point.
 
     Args:
-      dataset: initial biases are set from its training examples.
+      dataset: how its values become what the model sees.
       members: the runs.
       swept: {field of the config: (traced number, its value)}.
       **init: further arguments of `training.init_members`.
     """
-    hparams = {
-        name: jnp.array([member.point.get(field, value) for member in members], jnp.float32)
-        for field, (name, value) in swept.items()
-    }
-    keys = jax.vmap(threefry.key)(jnp.asarray([member.seed for member in members]))
 
     # The training examples enter as an argument: as a constant they would be compiled in.
     @jax.jit
-    def init_members(train, keys):
+    def init_members(train, seeds, hparams):
         examples = datasets.expected_examples(dataset, train)
+        keys = jax.vmap(threefry.key)(seeds)
         return training.init_members(keys, hparams, examples=examples, **init)
 
-    return init_members(dataset.train, keys)
+    def init_run(train):
+        hparams = {
+            name: jnp.array([member.point.get(field, value) for member in members], jnp.float32)
+            for field, (name, value) in swept.items()
+        }
+        seeds = jnp.array([member.seed for member in members], jnp.uint32)
+        return init_members(train, seeds, hparams)
+
+    return init_run
 
 
 def build_evaluation(config: ml_collections.ConfigDict) -> Evaluation:
-    """Read the evaluation block.
-
-    Raises:
-      ValueError: a number below one.
-    """
+    """Read the evaluation block, whose numbers `build_run` has checked."""
     block = config.evaluation
     sizes = {name: block[name] for name in ("num_samples", "batch_size", "chunk_size")}
-    with errors_of("evaluation"):
-        check_positive(**sizes)
     return Evaluation(keys=evaluation.evaluation_keys(threefry.key(block.seed)), **sizes)
-
-
-def check_numbers(config: ml_collections.ConfigDict) -> None:
-    """Refuse numbers of the config that are out of range.
-
-    Raises:
-      ValueError: with the field and its value.
-    """
-    check_positive(**{"config.num_seeds": config.num_seeds})
-    intervals = ("log_every_steps", "eval_every_epochs", "checkpoint_every_epochs")
-    with errors_of("training"):
-        check_positive(**{name: config.training[name] for name in ("num_epochs", *intervals)})
-        if config.training.profile_steps < 0:
-            raise ValueError(f"profile_steps must be >= 0, got {config.training.profile_steps}")
-    with errors_of("optimizer"):
-        check_positive(learning_rate=config.optimizer.learning_rate)
-        if not 0 <= config.optimizer.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in 0 .. 1, got {config.optimizer.ema_decay}")

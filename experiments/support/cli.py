@@ -96,13 +96,19 @@ def _without_closed_loops(unraisable):
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn a refused value or file into one line and exit code 2, a diverged run into 1."""
+    """Turn a refused value or file into one line and exit code 2; a diverged run, or one for which
+    the memory is too small, into 1."""
     try:
         yield
     except (ValueError, OSError) as error:
         fail(error)
     except FloatingPointError as error:
         fail(error, FAILURE)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        reason = (str(error).strip().splitlines() or ["no memory"])[0]
+        fail(f"{reason}: lower the sizes of batches, samples, layers or members", FAILURE)
 
 
 def choose_device(device: str) -> None:

@@ -6,6 +6,7 @@ import io
 import math
 import os
 import sys
+import threading
 import time
 from typing import Any
 
@@ -154,11 +155,18 @@ def progress_bar(total: int, done: int, examples: int) -> Iterator[Callable[[int
             return
         last = time.monotonic()
         speed = rate(now_done)
-        left = f"{(total - now_done) / speed:.0f} s left" if speed else "compiled"
-        print(f"{now_done}/{total}  {text}  {speed * examples:,.0f} examples/s, {left}", flush=True)
+        left = (total - now_done) / speed if speed else 0
+        pace = f"{speed * examples:,.0f} examples/s, {left:.0f} s left" if speed else "compiled"
+        print(f"{now_done}/{total}  {text}  {pace}", flush=True)
 
     if not console.is_terminal:
-        yield line
+        with say_if_slow(f"{done}/{total}  compiling, or computing the first of them") as is_told:
+
+            def tell(now_done, text):
+                is_told()
+                line(now_done, text)
+
+            yield tell
         return
     columns = (
         BarColumn(bar_width=20),
@@ -171,6 +179,18 @@ def progress_bar(total: int, done: int, examples: int) -> Iterator[Callable[[int
         yield lambda now_done, text: bar.update(
             task, completed=now_done, description=text, rate=rate(now_done) * examples
         )
+
+
+@contextlib.contextmanager
+def say_if_slow(text: str, seconds: float = 20.0) -> Iterator[Callable[[], None]]:
+    """Print a line if the context takes longer than so many seconds; yields what prevents it."""
+    timer = threading.Timer(seconds, say, [text])
+    timer.daemon = True  # it must not keep a program alive that has failed
+    timer.start()
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
 
 
 def track(description: str, batch_size: int) -> Callable[[Sequence], Iterable]:

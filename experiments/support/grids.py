@@ -10,7 +10,6 @@ from experiments.support.subjects import (
     Subject,
     draw_from_prior,
     given_pixels,
-    images_of,
     likelihood_text,
     take,
     whole_images,
@@ -31,7 +30,7 @@ def reconstructions(subject: Subject, columns: int = 12, pairs: int = 5) -> Grid
     some, ys = (take(tree, np.arange(count)) for tree in (subject.test, subject.ys))
     sample = jax.jit(jax.vmap(lambda k, x, y: run.vae.encode(params, x, y).sample(k)))
     zs = sample(jax.random.split(subject.keys.reconstructions, count), some.x, ys)
-    both = np.stack([whole_images(run, some), subject.decode(zs, ys)])
+    both = np.stack([whole_images(subject, some), subject.decode(zs, ys)])
     is_given = run.dataset.given is not None
     rows = both.reshape(2, pairs, -1, *both.shape[2:]).swapaxes(0, 1)
     return Grid(
@@ -39,7 +38,7 @@ def reconstructions(subject: Subject, columns: int = 12, pairs: int = 5) -> Grid
         f"Test {subject.noun} and their reconstructions{_BLUE * is_given}\n"
         f"reconstruction {subject.mean('reconstruction'):.1f}, KL {subject.mean('kl'):.1f}, "
         f"ELBO {subject.mean('elbo'):.1f} nats\n"
-        f"{subject.caption}",
+        f"{subject.legend}",
         ["original", "decoded"] * pairs,
         row_breaks=range(2, 2 * pairs, 2),
         marked=given_pixels(run),
@@ -55,7 +54,7 @@ def samples(subject: Subject, rows: int = 10, columns: int = 12) -> Grid:
     prior = "the prior p(z)" if ys is None else "p(z|y)"
     return Grid(
         images.reshape(rows, columns, *images.shape[1:]),
-        f"New {subject.noun}: z from {prior}\n{likelihood_text(subject)}\n{subject.caption}",
+        f"New {subject.noun}: z from {prior}\n{likelihood_text(subject)}\n{subject.legend}",
         marked=given_pixels(subject.run),
     )
 
@@ -70,7 +69,7 @@ def classes(subject: Subject, columns: int = 12) -> Grid:
     return Grid(
         np.stack(rows),
         f"New {subject.noun} of a given class y, the same noise down each column\n"
-        f"{likelihood_text(subject)}\n{subject.caption}",
+        f"{likelihood_text(subject)}\n{subject.legend}",
         [f"y = {y}" for y in range(num_classes)],
     )
 
@@ -79,15 +78,15 @@ def completions(subject: Subject, most_rows: int = 10, columns: int = 9) -> Grid
     """Show test examples, what is given of them (tinted), and samples of the rest."""
     run = subject.run
     some = take(subject.test, np.arange(min(most_rows, len(subject.test.y))))
-    given = images_of(np.where(run.dataset.given > 0, some.y, np.nan))
-    rows = [whole_images(run, some), given]
+    given = subject.images_of(np.where(run.dataset.given > 0, some.y, np.nan))
+    rows = [whole_images(subject, some), given]
     for key in jax.random.split(subject.keys.completions, columns):
         rows.append(subject.decode(draw_from_prior(subject, key, some.y, len(some.y)), some.y))
     marked = np.array([False] + [True] * (columns + 1))[:, None, None] * given_pixels(run)
     return Grid(
         np.stack(rows, axis=1),
         f"Given the blue part of a test {subject.noun[:-1]}, the rest is drawn\n"
-        f"{likelihood_text(subject)}\n{subject.caption}",
+        f"{likelihood_text(subject)}\n{subject.legend}",
         column_labels=["original", "given", *(f"draw {i + 1}" for i in range(columns))],
         marked=marked,
         column_breaks=(1, 2),
@@ -98,7 +97,7 @@ def traversal(subject: Subject, columns: int = 11, most_rows: int = 10) -> Grid:
     """Show one latent at a time over 3 standard deviations of the prior to both sides.
 
     The others stay at the posterior mean of the test example that is nearest to the mean of all.
-    Rows are ordered by KL; those whose posterior mean hardly varies (`active_units`) are pale.
+    Rows are ordered by KL; those whose posterior mean hardly varies (`is_active`) are pale.
     """
     means = subject.measured["posterior_mean"]
     amounts, form = latent_use(subject)
@@ -109,7 +108,8 @@ def traversal(subject: Subject, columns: int = 11, most_rows: int = 10) -> Grid:
     steps = np.linspace(-3, 3, columns)
     zs = _vary(means[typical], dimensions, center + steps[:, None] * scale)
     images = subject.decode(zs.reshape(-1, zs.shape[-1]), take(y, np.zeros(zs[..., 0].size, int)))
-    faded = [evaluation.active_units(means[:, [d]]) == 0 for d in dimensions]
+    active = evaluation.is_active(means, subject.run.vae.latents)
+    faded = [not active[d] for d in dimensions]
     words = [
         "unused" if pale else form.format(amounts[d])
         for d, pale in zip(dimensions, faded, strict=True)
@@ -117,9 +117,9 @@ def traversal(subject: Subject, columns: int = 11, most_rows: int = 10) -> Grid:
     return Grid(
         images.reshape(*zs.shape[:2], *images.shape[1:]),
         f"Each row varies one latent of a typical test {subject.noun[:-1]}\n"
-        f"z from -3 to 3{unit}, the others fixed; {evaluation.active_units(means)} of "
+        f"z from -3 to 3{unit}, the others fixed; {active.sum()} of "
         f"{means.shape[1]} latents are used, KL = {subject.mean('kl'):.1f} nats in all"
-        f"{'; var: of posterior means' if 'var' in form else ''}\n{subject.caption}",
+        f"{'; var: of posterior means' if 'var' in form else ''}\n{subject.legend}",
         [f"z{d}  {word}" for d, word in zip(dimensions, words, strict=True)],
         [f"{step:.1f}{unit}" for step in steps],
         faded,
@@ -163,16 +163,14 @@ def interpolation(subject: Subject, columns: int = 12, most_rows: int = 6) -> Gr
     ys = take(subject.ys, np.repeat(starts, columns - 2))
     images = subject.decode(zs.reshape(-1, zs.shape[-1]), ys)
     images = images.reshape(len(starts), columns - 2, *images.shape[1:])
-    first, last = (
-        whole_images(subject.run, take(subject.test, i))[:, None] for i in (starts, ends)
-    )
+    first, last = (whole_images(subject, take(subject.test, i))[:, None] for i in (starts, ends))
     given = ""
     if subject.ys is not None:
         given = "; y is the class of both" if np.ndim(subject.ys) == 1 else "; y is the left one's"
     return Grid(
         np.concatenate([first, images, last], axis=1),
         f"From one test {subject.noun[:-1]} to another, along the line between their codes\n"
-        f"{likelihood_text(subject)}{given}\n{subject.caption}",
+        f"{likelihood_text(subject)}{given}\n{subject.legend}",
         column_labels=["original", *(f"{w:.0%}" for w in weights), "original"],
         column_breaks=(1, columns - 1),
     )
@@ -186,7 +184,7 @@ def overview(grids: Mapping[str, Grid]) -> list[Grid]:
     cut = []
     for name, columns in chosen:
         grid = grids[name]
-        headline, numbers, caption = grid.title.split("\n")
+        headline, numbers, caption = grid.title.split("\n", 2)
         title = "\n".join([headline, numbers, *([] if cut else [caption])])
         labels = grid.column_labels[:columns]
         cut.append(grid._replace(rows=grid.rows[:, :columns], title=title, column_labels=labels))

@@ -7,9 +7,12 @@ import jax
 
 from experiments.support import console
 from experiments.support.assembly import Run
+from experiments.support.sweeps import Member
 from vae_jax import datasets, training
 from vae_jax.lookup import options_of
 from vae_jax.tables import TABLES
+
+_MOST_NAMED = 20  # members; the final table names all
 
 
 def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str, str]:
@@ -27,9 +30,11 @@ def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str
         "model": f"{describe_model(config.vae)}; {num_parameters:,} parameters",
         "objective": describe_row(config.objective, "objective", "name"),
         "optimizer": f"{describe_row(config.optimizer, 'optimizer', 'name')}, learning rate "
-        f"{config.optimizer.learning_rate:g}, {config.optimizer.schedule}",
+        f"{config.optimizer.learning_rate:g}, {config.optimizer.schedule} after "
+        f"{config.optimizer.warmup_steps} steps of warm-up",
         "training": f"{config.training.num_epochs} epochs of {run.steps_per_epoch} steps, "
-        f"{len(names)} member(s): {'; '.join(names)}",
+        f"{len(names)} member(s): {'; '.join(names[:_MOST_NAMED])}"
+        + ("; ..." if len(names) > _MOST_NAMED else ""),
         "workdir": str(workdir),
     }
 
@@ -39,6 +44,20 @@ def describe_row(block: Mapping[str, Any], name: str, field: str) -> str:
     known = options_of(TABLES[name][field][block[field]])
     options = ", ".join(f"{option}={block[option]}" for option in known)
     return f"{block[field]} ({options})"
+
+
+def describe_objective(block: Mapping[str, Any], member: Member) -> str:
+    """Return an objective and those of its options that are not the row's own defaults.
+
+    What a sweep sets is left out: the member's name says it.
+    """
+    defaults = options_of(TABLES["objective"]["name"][block["name"]])
+    changed = [
+        f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
+        for option, default in defaults.items()
+        if (value := block[option]) != default and f"objective.{option}" not in member.point
+    ]
+    return block["name"] + (f" ({', '.join(changed)})" if changed else "")
 
 
 def describe_model(vae: Mapping[str, Any]) -> str:

@@ -10,17 +10,28 @@ from experiments.support.assembly import Evaluation, Run, build_evaluation, buil
 from vae_jax import checkpoints, datasets, training
 
 
-def load_run(workdir: str | Path) -> tuple[Run, Evaluation, training.TrainState]:
+def load_run(
+    workdir: str | Path, with_data: bool = True
+) -> tuple[Run, Evaluation, training.TrainState]:
     """Build the run of a folder again and restore its newest checkpoint.
+
+    Args:
+      workdir: the folder.
+      with_data: whether the data set is loaded; if not, run.dataset is its outline, whose arrays
+        have shapes but no values.
 
     Raises:
       ValueError: the folder holds no run, or one without a checkpoint, or its data have changed.
     """
     workdir = Path(workdir)
     config = run_folder.read_config(workdir)
-    run = build_run(config)
-    run_folder.check_data(workdir, datasets.fingerprint(run.dataset))
-    state = _restore(workdir, config.training.patience, jax.eval_shape(run.init))
+    if with_data:
+        run = build_run(config)
+        run_folder.check_data(workdir, datasets.fingerprint(run.dataset))
+    else:
+        run = build_run(config, run_folder.read_outline(workdir))
+    state_like = jax.eval_shape(run.init, run.dataset.train)
+    state = _restore(workdir, config.training.patience, state_like)
     return run, build_evaluation(config), state
 
 
@@ -39,16 +50,19 @@ def _restore(workdir, patience, state_like):
     )
 
 
-def load_member(workdir: str | Path, member: int = 0) -> tuple[Run, Evaluation, Any]:
+def load_member(
+    workdir: str | Path, member: int = 0, with_data: bool = False
+) -> tuple[Run, Evaluation, Any]:
     """Return a trained run, how it is measured, and the parameters of one of its members.
 
     The model is run.vae: functions of these parameters and of one example, such as
-    `run.vae.encode(params, x).mean`.
+    `run.vae.encode(params, x).mean`. The data that it was trained on are not read, unless
+    `with_data` asks for them.
 
     Raises:
       ValueError: the folder holds no trained run, or this member is none of it or failed.
     """
-    run, how_measured, state = load_run(workdir)
+    run, how_measured, state = load_run(workdir, with_data)
     if not 0 <= member < len(run.members):
         known = ", ".join(f"{i} ({each.name})" for i, each in enumerate(run.members))
         raise ValueError(f"--member={member} is none of {workdir}, whose members are {known}")

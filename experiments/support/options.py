@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 import contextlib
+import os
 from typing import Any
 
 import ml_collections
@@ -27,7 +28,7 @@ def resolve(
     Each block keeps its own fields and the options of the rows that it names; an option that is
     unset gets the default of the row that takes it. An option that no chosen row takes is refused,
     unless it comes from the config file and another row was typed instead of the file's: then it
-    falls away, with a note.
+    falls away, with a note. Paths of data become absolute.
 
     Args:
       config: as read, or resolved before.
@@ -42,6 +43,10 @@ def resolve(
             fields = {name.removeprefix(f"{block}.") for name in typed}
             resolved[block], dropped = resolve_block(resolved[block], tables, fields)
         notes += [f"note: config.{block}: {each}; it is left out" for each in dropped]
+    for name in ("path", "data_dir"):  # a run is evaluated from any folder
+        place = resolved["data"].get(name)
+        if place and "://" not in place:
+            resolved["data"][name] = os.path.abspath(os.path.expanduser(place))
     return ml_collections.ConfigDict(resolved), notes
 
 

@@ -1,5 +1,6 @@
 """The pictures of a trained member, written as PNG files."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from experiments.support import grids
 from experiments.support.assembly import Evaluation, Run
+from experiments.support.header import describe_objective
 from experiments.support.subjects import Subject, make_subject
 from vae_jax import figures, training
 from vae_jax.datasets import Examples
@@ -26,9 +28,7 @@ def draw_members(
             continue
         params = training.select_member(state, i).evaluation_params["vae"]
         own = folder / member.file_name if len(run.members) > 1 else folder
-        subject = make_subject(
-            run, params, how_measured.keys.pictures, test, measured[i], member.name
-        )
+        subject = make_subject(run, params, how_measured.keys.pictures, test, measured[i], member)
         draw_model(own, subject)
 
 
@@ -77,12 +77,25 @@ def nearest_neighbours(points: np.ndarray) -> np.ndarray:
     return NearestNeighbors(n_neighbors=1).fit(points).kneighbors(return_distance=False)[:, 0]
 
 
-def draw_curves(folder: Path, curves: Any, protocol: str) -> None:
-    """Draw ELBO, KL and reconstruction of training and validation, if there is anything of them."""
+def draw_curves(folder: Path, curves: Any, run: Run) -> None:
+    """Draw ELBO, KL and reconstruction of training and validation, if there is anything of them.
+
+    The points of a sweep have a color each.
+    """
     if "train" not in curves:
         return
     folder.mkdir(parents=True, exist_ok=True)
     title = "Training: the ELBO and its two parts, ELBO = reconstruction - KL\n"
+    is_sweep = len(run.points) > 1
+    title += ends_of_points(curves, run.points) if is_sweep else ends_of_splits(curves)
+    objective = describe_objective(run.config.objective, run.members[0])
+    title += f"; {run.dataset.protocol}; {objective}"
+    groups = [member.point_name for member in run.members] if is_sweep else ()
+    figures.training_curves(curves, title, groups).savefig(folder / "curves.png")
+
+
+def ends_of_splits(curves: Any) -> str:
+    """Return the last ELBO of training and of validation, as means over the members."""
     ends = [
         f"of {name} {np.nanmean(curves[split]['elbo'][-1]):.1f}"
         for split, name in (("train", "training"), ("validation", "validation"))
@@ -90,5 +103,17 @@ def draw_curves(folder: Path, curves: Any, protocol: str) -> None:
     ]
     count = np.shape(curves["train"]["elbo"])[1]
     of = f" (mean of {count} runs)" if count > 1 else ""
-    title += f"at the end: ELBO {', '.join(ends)} nats{of}; "
-    figures.training_curves(curves, title + protocol).savefig(folder / "curves.png")
+    return f"at the end: ELBO {', '.join(ends)} nats{of}"
+
+
+def ends_of_points(curves: Any, points: Mapping[str, Sequence[int]], most: int = 6) -> str:
+    """Return the last ELBO of each point of a sweep, the best first; of many, of some."""
+    split, name = ("validation",) * 2 if "validation" in curves else ("train", "training")
+    last = curves[split]["elbo"][-1]
+    finite = {point: last[indices][np.isfinite(last[indices])] for point, indices in points.items()}
+    means = {point: np.mean(values) for point, values in finite.items() if len(values)}
+    best = sorted(means, key=means.get, reverse=True)
+    listed = ", ".join(f"{point}: {means[point]:.1f}" for point in best[:most])
+    which = f"{most} best of {len(points)}, " if len(points) > most else ""
+    seeds = ", mean over seeds" if len(last) > len(points) else ""
+    return f"ELBO of {name} at the end ({which}nats{seeds}): {listed}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 import itertools
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,10 @@ import numpy as np
 from experiments.support import console, processes, run_folder, tensorboard
 from experiments.support.assembly import Run
 from vae_jax import checkpoints, evaluation, training
+
+_MOST_NATS = (
+    10  # per value: a Gaussian 4.5 standard deviations off, far from what training begins at
+)
 
 
 class Progress(NamedTuple):
@@ -194,9 +199,29 @@ def check_members(run: Run, state: training.TrainState, metrics: list[str], star
             what = [*metrics, "a parameter"][term]
             lines.append(f"{member.name}: {what} became NaN or infinite at step {step}")
     if (failed.step >= 0).all():
-        raise FloatingPointError(
-            f"{'; '.join(lines)}: lower optimizer.learning_rate or set optimizer.clip_norm; the "
-            "checkpoints before it stand"
-        )
+        remedy = "lower optimizer.learning_rate or set optimizer.clip_norm; the checkpoints before"
+        remedy += " it stand"
+        if not failed.step.any() and (failed.term < len(metrics)).all():
+            remedy = "at the initial parameters: it is not the learning rate, but the options of "
+            remedy += "config.objective and config.vae, or the scale of the data"
+        raise FloatingPointError(f"{'; '.join(lines)}: {remedy}")
     for line in lines:
         console.say(f"{line}; it is frozen as at step {start}, the others go on")
+
+
+def warn_of_scale(run: Run, metrics: dict[str, Any]) -> None:
+    """Say that the data are far from the likelihood's scale, where the first steps show it.
+
+    Args:
+      run: the run.
+      metrics: means over the first steps, of all members.
+    """
+    num_values = sum(math.prod(values.shape) for values in run.dataset.fields.values())
+    per_value = np.nanmin(metrics["reconstruction"]) / num_values
+    if per_value < -_MOST_NATS:
+        console.say(
+            f"warning: E log p(x|z) of the first steps is {per_value:.3g} nats per value of x: the "
+            "data are far from the scale of the likelihood; divide them by their standard "
+            "deviation (or data.maximum), or use a larger vae.likelihood_scale or "
+            "vae.likelihood=gaussian_learned_scale"
+        )

@@ -14,7 +14,7 @@ import zlib
 import ml_collections
 import numpy as np
 
-from vae_jax import evaluation
+from vae_jax import datasets, evaluation
 
 # Fields that say how and where a run computes, but not what: a resumed run may change them.
 _FREE_FIELDS = (
@@ -26,7 +26,9 @@ _FREE_FIELDS = (
 )
 # What earlier versions called a metric: (its name now, the sign to multiply it by).
 _FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
-_LAYOUT = 2  # of config.json and the checkpoints; 1 had the options of all rows in each block
+# Of config.json and the checkpoints. Layout 1 had the options of all rows in each block, and layout
+# 2 had no outline of the data.
+_LAYOUT = 3
 _FILES = ("config.json", "evaluation.json", "lock", "metrics.jsonl", "summary.json")
 _FOLDERS = ("best", "checkpoints", "figures", "profile", "tensorboard")
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -121,6 +123,18 @@ def _read(workdir: Path) -> dict[str, Any]:
     return content
 
 
+def read_outline(workdir: Path) -> datasets.Dataset:
+    """Return the data set that the run in `workdir` was trained on, without its arrays.
+
+    Raises:
+      ValueError: what `read_config` raises.
+    """
+    try:
+        return datasets.from_outline(_read(workdir)["outline"])
+    except (KeyError, TypeError):
+        raise ValueError(f"{workdir / 'config.json'} is damaged: it holds no outline") from None
+
+
 def check_data(workdir: Path, fingerprint: str) -> None:
     """Refuse data other than those that the run in `workdir` was trained on.
 
@@ -174,12 +188,18 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
 
 
 def write_config(
-    workdir: Path, config: Mapping[str, Any], device: str, data: str, members: Sequence[str]
+    workdir: Path,
+    config: Mapping[str, Any],
+    device: str,
+    dataset: datasets.Dataset,
+    fingerprint: str,
+    members: Sequence[str],
 ) -> None:
-    """Write config.json: the resolved config, versions, device, data fingerprint, members."""
+    """Write config.json: the resolved config, versions, device, what the data were, members."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     content = {"layout": _LAYOUT, "config": config, "versions": versions, "device": device}
-    write_json(workdir / "config.json", content | {"data": data, "members": members})
+    data = {"data": fingerprint, "outline": datasets.outline_of(dataset)}
+    write_json(workdir / "config.json", content | data | {"members": members})
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

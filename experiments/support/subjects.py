@@ -7,10 +7,11 @@ import jax
 import numpy as np
 
 from experiments.support.assembly import Run
-from vae_jax import evaluation
+from experiments.support.header import describe_objective
+from experiments.support.sweeps import Member
+from vae_jax import evaluation, figures
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Masked
-from vae_jax.figures import above_each_other, as_images, side_by_side
 
 _OF_DIGITS = ("digits", "digit_halves", "mnist", "binarized_mnist")
 
@@ -42,8 +43,12 @@ class Subject(NamedTuple):
     """decode(zs, ys) -> images of the means of p(x|z, y)."""
     noun: str
     """What an example is called."""
+    images_of: Callable[[Any], np.ndarray]
+    """images_of(xs) -> images (examples, height, width, color); NaN where there is no value."""
     caption: str
-    """Data, likelihood and member."""
+    """Data, likelihood, objective and member."""
+    legend: str
+    """The caption, and what the bars of vectors show."""
 
     def mean(self, name: str) -> float:
         """Return the mean of a measured number over the test set."""
@@ -51,7 +56,7 @@ class Subject(NamedTuple):
 
 
 def make_subject(
-    run: Run, params: Any, key: Any, test: Examples, measured: Mapping, name: str
+    run: Run, params: Any, key: Any, test: Examples, measured: Mapping, member: Member
 ) -> Subject:
     """Join a member's parameters and numbers.
 
@@ -61,10 +66,13 @@ def make_subject(
       key: of all pictures.
       test: test examples as the model sees them.
       measured: per test example.
-      name: of the member.
+      member: which it is.
     """
     shape = run.dataset.shape
     is_image = not isinstance(shape, Mapping) and len(shape) in (2, 3)
+    images_of, bars = make_images_of(test.x)
+    caption = f"{run.dataset.protocol}; p(x|z) {run.config.vae.likelihood}; "
+    caption += f"{describe_objective(run.config.objective, member)}; {member.name}"
     return Subject(
         run=run,
         params=params,
@@ -72,13 +80,17 @@ def make_subject(
         test=test,
         ys=test.y if run.is_conditional else None,
         measured=measured,
-        decode=make_decode(run, params),
+        decode=make_decode(run, params, images_of),
         noun="digits" if run.dataset.name in _OF_DIGITS else "images" if is_image else "examples",
-        caption=f"{run.dataset.protocol}; p(x|z) {run.config.vae.likelihood}; {name}",
+        images_of=images_of,
+        caption=caption,
+        legend="\n".join(filter(None, [caption, bars])),
     )
 
 
-def make_decode(run: Run, params: Any) -> Callable[[Any, Any], np.ndarray]:
+def make_decode(
+    run: Run, params: Any, images_of: Callable[[Any], np.ndarray]
+) -> Callable[[Any, Any], np.ndarray]:
     """Make decode(zs, ys) -> images of the means of p(x|z, y), with the given pixels as given."""
     means = jax.jit(jax.vmap(lambda z, y: run.vae.decode(params, z, y).mean))
     given = run.dataset.given
@@ -92,19 +104,53 @@ def make_decode(run: Run, params: Any) -> Callable[[Any, Any], np.ndarray]:
     return decode
 
 
-def images_of(xs: Any) -> np.ndarray:
-    """Return examples as images (examples, height, width, color), missing entries as NaN.
+def make_images_of(xs: Any) -> tuple[Callable[[Any], np.ndarray], str]:
+    """Make images_of(xs) -> images (examples, height, width, color), and say what its bars show.
 
-    Several fields are joined: one above the other where all are wider than high, the first at the
-    bottom, and otherwise side by side.
+    Missing entries are NaN. Vectors that are no flat images are drawn as bars, on a scale that
+    suits `xs`. Several fields are joined: images one above the other where all are wider than
+    high, the first at the bottom, and otherwise side by side.
+
+    Args:
+      xs: examples as the model sees them, Masked or by field too.
     """
+    fields = _by_field(xs)
+    bars = {name: figures.bars_for(each) for name, each in fields.items()}
+    texts = [
+        each.text if len(fields) == 1 else f"{name}: {each.text}"
+        for name, each in bars.items()
+        if each is not None
+    ]
+
+    def draw(name, xs):
+        if bars[name] is not None:
+            return figures.as_bars(xs, bars[name])
+        images = figures.as_images(xs)
+        return _beside_bars(images, fields[name]) if texts else images
+
+    def images_of(xs):
+        values = _by_field(xs)
+        parts = [draw(name, values[name]) for name in fields]
+        are_wide = not texts and all(part.shape[2] > part.shape[1] for part in parts)
+        join = figures.above_each_other if are_wide else figures.side_by_side
+        return join(parts) if len(parts) > 1 else parts[0]
+
+    return images_of, "; ".join(texts)
+
+
+def _by_field(xs: Any) -> dict[str, np.ndarray]:
+    """Return {field: values} with NaN for missing entries; a single array is a field "x"."""
     if isinstance(xs, Masked):
         xs = np.where(np.asarray(xs.mask) > 0, xs.values, np.nan)
-    if isinstance(xs, Mapping):
-        parts = [as_images(xs[field]) for field in xs]
-        are_wide = all(part.shape[2] > part.shape[1] for part in parts)
-        return above_each_other(parts) if are_wide else side_by_side(parts)
-    return as_images(xs)
+    xs = xs if isinstance(xs, Mapping) else {"x": xs}
+    return {name: np.asarray(each) for name, each in xs.items()}
+
+
+def _beside_bars(images: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Return images about as high as bars, on the bars' scale of colors, which is 0 to 1."""
+    low, high = min(np.nanmin(test), 0), max(np.nanmax(test), 1)
+    factor = max(1, figures.BAR_HEIGHT // images.shape[1])
+    return ((images - low) / (high - low)).repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def take(tree: Any, indices: np.ndarray) -> Any:
@@ -119,19 +165,21 @@ def draw_from_prior(subject: Subject, key: Any, ys: Any, count: int) -> Any:
     return sample(jax.random.split(key, count), ys)
 
 
-def whole_images(run: Run, test: Examples) -> np.ndarray:
+def whole_images(subject: Subject, test: Examples) -> np.ndarray:
     """Return test images, with the given pixels where they belong."""
-    return images_of(test.x if run.dataset.given is None else test.x.values)
+    return subject.images_of(test.x if subject.run.dataset.given is None else test.x.values)
 
 
 def given_pixels(run: Run) -> np.ndarray | None:
     """Return which pixels of an image are given, or None."""
-    return None if run.dataset.given is None else as_images(run.dataset.given[None])[0, ..., 0]
+    given = run.dataset.given
+    return None if given is None else figures.as_images(given[None])[0, ..., 0]
 
 
 def likelihood_text(subject: Subject) -> str:
     """Say what -log p(x) of the test set is, in nats and in bits per value of x."""
     nll, pixels = -subject.mean("log_likelihood"), subject.run.bits_dimensions
+    value = "value" if subject.noun == "examples" else "pixel"
     what = "-log p(x)" if subject.ys is None else "-log p(x|y)"
-    bits = f", {evaluation.bits_per_dim(nll, pixels):.2f} bits per pixel" if pixels else ""
+    bits = f", {evaluation.bits_per_dim(nll, pixels):.2f} bits per {value}" if pixels else ""
     return f"test {what} = {nll:.1f} nats{bits}"

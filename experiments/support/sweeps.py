@@ -1,6 +1,7 @@
 """Which runs train together: the product of a sweep's values and the seeds."""
 
 import itertools
+import math
 from typing import NamedTuple
 
 import ml_collections
@@ -8,6 +9,8 @@ import ml_collections
 from experiments.support.options import errors_of
 from vae_jax import objectives
 from vae_jax.lookup import check_positive
+
+MOST_MEMBERS = 10_000
 
 
 class Member(NamedTuple):
@@ -49,7 +52,8 @@ def plan_members(config: ml_collections.ConfigDict, hparams: dict[str, float]) -
     config.sweep is "field=value,value,...;field=..."; "" for none.
 
     Raises:
-      ValueError: not of that form, a field that cannot be swept, or a value that the field refuses.
+      ValueError: not of that form, a field that cannot be swept, a value that the field refuses,
+        or more than MOST_MEMBERS.
     """
     known = sweepable(config, hparams)
     axes = {}
@@ -68,9 +72,23 @@ def plan_members(config: ml_collections.ConfigDict, hparams: dict[str, float]) -
             ) from None
         for value in axes[field]:
             check_swept(config, field, value)
+    check_count(config.num_seeds * math.prod(map(len, axes.values())))
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     seeds = range(config.seed, config.seed + config.num_seeds)
     return [Member(seed, point) for point in points for seed in seeds]
+
+
+def check_count(num_members: int) -> None:
+    """Refuse more members than one program should train.
+
+    Raises:
+      ValueError: with their number.
+    """
+    if num_members > MOST_MEMBERS:
+        raise ValueError(
+            f"config.num_seeds and config.sweep ask for {num_members:,} members, at most "
+            f"{MOST_MEMBERS:,} train in one program: run some after the others"
+        )
 
 
 def check_swept(config: ml_collections.ConfigDict, field: str, value: float) -> None:

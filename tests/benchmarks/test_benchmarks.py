@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from benchmarks import products
+from benchmarks import growth, products
 from tests.support.programs import run_program
 
 # {case: (program, arguments, flags of pictures)}
@@ -35,6 +35,18 @@ def test_every_benchmark_runs(case, tmp_path):
         values = result["milliseconds"].get("milliseconds", result["milliseconds"]).values()
         assert values and all(0 < value < math.inf for value in values)
     assert len(list(tmp_path.glob("*.png"))) == len(pictures)
+
+
+def test_devices_that_share_the_work_are_compared_with_one():
+    """The line of the products starts at one device; where work grows, it ends at the most work."""
+    milliseconds = {"1": 4.0, "2": 5.0, "4": 8.0}
+    result = {"title": "growth with n", "milliseconds": milliseconds, "sizes": [1, 2, 4]}
+    result |= {"exponent": 0.7}
+    same = result | {"work": [6, 6, 6], "work_exponent": 0.0}
+    more = result | {"work": [6, 12, 24], "work_exponent": 1.0}
+    lines = [axes.lines[1] for axes in growth.draw([same, more]).axes[:2]]
+    assert [list(line.get_ydata()) for line in lines] == [[4, 4, 4], [2, 4, 8]]
+    assert "the same work" in lines[0].get_label() and "same" not in lines[1].get_label()
 
 
 def test_products_are_those_of_the_network():

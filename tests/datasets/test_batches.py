@@ -1,5 +1,7 @@
 """How batches are drawn, and what the model sees of an example."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,3 +53,17 @@ def test_given_pixels_are_y_and_the_others_x():
     np.testing.assert_array_equal(seen.x.mask, 1 - given)
     np.testing.assert_array_equal(seen.x.values, bits)
     assert data.is_masked and data.condition == (8, 8, 1)
+
+
+def test_an_array_in_place_of_a_data_set_or_its_examples_is_refused():
+    """Mutant: DynamicJaxprTracer has no attribute x."""
+    x = np.random.default_rng(0).random((60, 3)).astype(np.float32)
+    with pytest.raises(
+        ValueError, match=r"make_batches needs a data set, such as vae_jax.from_arr"
+    ):
+        inspect.unwrap(datasets.make_batches)(x, 10)
+    batches = datasets.make_batches(datasets.from_arrays(x), 10)
+    with pytest.raises(
+        ValueError, match=r"must be vae_jax.Examples\(x, y\), such as dataset.train"
+    ):
+        batches.begin_epoch(x, jax.random.key(0), 0)

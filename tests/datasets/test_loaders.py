@@ -17,7 +17,7 @@ def npz(tmp_path):
     return write_npz(tmp_path / "own.npz", x=x, y=np.arange(50))
 
 
-# Decoding 70,000 images takes ten seconds, and is shown by one of the two.
+# Decoding 70,000 images takes ten seconds, and is shown by one of the two sets.
 SLOW = ("binarized_mnist",)
 
 
@@ -63,6 +63,7 @@ def test_mnist_is_the_set_of_burda(tfds_dir):
     np.testing.assert_array_equal(np.bincount(data.test.y), counts)
 
 
+@pytest.mark.slow
 def test_binarized_mnist_is_static(tfds_dir):
     data = datasets.load_binarized_mnist(data_dir=tfds_dir)
     sizes = [len(part.x) for part in (data.train, data.validation, data.test)]

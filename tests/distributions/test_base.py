@@ -18,10 +18,12 @@ from tests.support.linear_gaussian import assert_mean_is
 from vae_jax import distributions
 from vae_jax.distributions import (
     Bernoulli,
-    DiscretizedLogistic,
     Distribution,
     FullGaussian,
     Gaussian,
+    Masked,
+    Mixture,
+    Observed,
 )
 
 # Those that are made of other distributions, and the relaxations: they have tests of their own.
@@ -39,8 +41,7 @@ def test_every_distribution_has_examples():
     assert names == {family.__name__ for family in EXAMPLES} | ELSEWHERE
 
 
-# The mean of a discretized logistic is a location: test_quantized enumerates its levels.
-@every_type_but(DiscretizedLogistic)
+@every_type
 def test_moments_are_those_of_the_samples(family):
     """Estimators: means of z and of (z - mean)^2 over N = 20,000 draws; four standard errors.
 
@@ -131,3 +132,31 @@ def test_a_value_of_another_shape_is_refused():
             with pytest.raises(ValueError, match=r"has shape \(784,\), got .*jax.vmap"):
                 p.log_prob(jnp.zeros(shape))
         assert p.log_prob(jnp.zeros(784)).shape == ()
+
+
+def with_relatives(q):
+    """Return a distribution and those that are made of it."""
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), q)
+    relaxed = [q.relaxed(0.5)] if hasattr(q, "relaxed") else []
+    unbounded = [] if q.unbounded() is None else [q.unbounded()]
+    return [q, Mixture(jnp.zeros(2), stacked), *relaxed, *unbounded]
+
+
+@every_type
+def test_no_distribution_broadcasts_a_value(family):
+    """Oracle: its own samples are taken, of several or of one number none. Mutants: a density
+    summed over what broadcasting makes of a value, an error that does not say the shapes."""
+    for q in with_relatives(EXAMPLES[family][0]):
+        value = q.sample(KEY)
+        assert np.shape(q.log_prob(value)) == ()
+        others = [value[:1], value[None], jnp.broadcast_to(value, (5, *value.shape))]
+        # jaxtyping, in tests alone, refuses another rank for a FullGaussian.
+        for other in others[:1] if family is FullGaussian else others:
+            with pytest.raises(ValueError, match="of this distribution has shape"):
+                q.log_prob(other)
+
+
+def test_masked_values_are_not_broadcast():
+    q = Observed(Gaussian(jnp.zeros((3, 1)), jnp.zeros((3, 1))))
+    with pytest.raises(ValueError, match=r"has shape \(3, 1\), got \(3,\)"):
+        q.log_prob(Masked(jnp.zeros(3), jnp.ones(3)))

@@ -52,6 +52,17 @@ def test_bernoulli_is_finite_at_extreme_logits(logit, bit):
     np.testing.assert_allclose(gradient, -np.sign(logit) if unlikely else 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("bit", [0.0, 1.0])
+@pytest.mark.parametrize("logit", [-np.inf, np.inf])
+def test_an_infinite_logit_is_a_certain_bit(logit, bit):
+    """Oracle: log 1 and log 0. Mutants: inf - inf, 0 times inf, a finite number for log 0."""
+    value, gradient = bernoulli_log_prob(logit, bit)
+    expected = 0 if (logit > 0) == (bit == 1) else -np.inf
+    per_bit = Bernoulli(jnp.float32(logit)).log_prob_per_dimension(jnp.float32(bit))
+    assert value == per_bit == expected
+    assert np.isfinite(gradient)
+
+
 def test_bernoulli_moments_are_scipys():
     """Mutant: a variance that is a standard deviation."""
     bernoulli = EXAMPLES[Bernoulli][0]
@@ -108,6 +119,20 @@ def test_categorical_is_finite_at_extreme_logits(logit):
     log_probs, gradients = values(jnp.array([logit, 0.0]), jnp.eye(2))
     np.testing.assert_allclose(log_probs, [0, -logit], 1e-6)
     np.testing.assert_allclose(gradients, [[0, 0], [-1, 1]], atol=1e-6)
+
+
+def test_categorical_classes_of_infinite_logits():
+    """Oracle: scipy's log_softmax of the other classes. Mutants: 0 times -inf, inf - inf."""
+    log_probs = jax.vmap(lambda x, logits: Categorical(logits).log_prob(x), in_axes=(0, None))(
+        jnp.eye(3), jnp.array([0.0, -jnp.inf, 1.0])
+    )
+    kept = special.log_softmax([0.0, 1.0])
+    np.testing.assert_allclose(log_probs, [kept[0], -np.inf, kept[1]], 1e-6)
+    certain = Categorical(jnp.array([0.0, jnp.inf, -jnp.inf]))
+    np.testing.assert_array_equal(certain.mean, [0, 1, 0])
+    np.testing.assert_array_equal(certain.sample(KEY), [0, 1, 0])
+    assert certain.log_prob(certain.mean) == 0
+    assert certain.log_prob(jnp.array([0.0, 0.0, 1.0])) == -np.inf
 
 
 # Poisson.

@@ -11,6 +11,7 @@ from vae_jax.distributions import (
     EXPONENTIAL_FAMILIES,
     Bernoulli,
     ContinuousBernoulli,
+    FullGaussian,
     Gaussian,
     bregman_kl,
     kl_divergence,
@@ -80,6 +81,29 @@ def test_bregman_kl_broadcasts():
     np.testing.assert_allclose(bregman_kl(p, shared), bregman_kl(p, own), 1e-6)
     np.testing.assert_allclose(bregman_kl(single, p), kl_divergence(single, p), 1e-4)
     np.testing.assert_allclose(bregman_kl(p, single), kl_divergence(p, single), 1e-4)
+    scales = Gaussian(jnp.zeros(()), jnp.array([-0.2, 0.1, 0.3]))
+    np.testing.assert_allclose(bregman_kl(single, scales), kl_divergence(single, scales), 1e-4)
+
+
+@pytest.mark.parametrize("log_scale", [-60.0, -44.4, -5.0, 40.0])
+@pytest.mark.parametrize("is_full", [False, True])
+def test_bregman_kl_of_gaussians_of_any_scale(log_scale, is_full):
+    """Oracle: the closed form in float64, (e^-.2 - 1) / 2 + .1 of a sigma larger by e^.1.
+
+    A of N(3, e^-5) is 1e5 nats, and N(3, e^-5) || N(3, e^-5.1) was .01367 for .01070; from
+    log sigma = -44.4 on it was NaN, as 1 / sigma^2 overflows.
+    """
+    if is_full and log_scale == -60.0:
+        pytest.skip("a factor of exp(-60) squared is 0 in float32")
+
+    def make(shift):
+        if is_full:
+            return FullGaussian(jnp.full(2, 3.0), jnp.exp(log_scale + shift) * jnp.eye(2))
+        return Gaussian(jnp.full(2, 3.0), jnp.array(log_scale + shift))
+
+    for shift in (0.1, -0.1):
+        expected = np.expm1(-2 * shift) + 2 * shift  # of two dimensions
+        np.testing.assert_allclose(bregman_kl(make(0.0), make(shift)), expected, 1e-3)
 
 
 @every_family

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from tests.support import linear_gaussian
 from tests.support.families import EXAMPLES, moments
@@ -106,6 +106,37 @@ def test_kl_of_small_and_large_concentrations(family):
     np.testing.assert_allclose(kl_per_dimension(*pair), expected, 1e-4)
 
 
+@pytest.mark.parametrize(
+    ("q", "p"),  # what the sum of three gaps, of each parameter and of their total, gave beside it
+    [
+        ((0.001, 1e4), (0.001, 2e4)),  # -0.00073 for 0.00031
+        ((0.001, 1e4), (0.0011, 1.1e4)),  # 0.004703 for 0.004685
+        ((0.001, 1e4), (1.0, 1.0)),  # 1001.873 for 1001.877
+        ((1.0, 1.0), (0.001, 1e4)),
+        ((0.001, 1e4), (1e4, 0.001)),
+        ((7.0, 9.0), (9.0, 7.0)),
+        ((1e3, 1e3), (1001.0, 999.0)),
+    ],
+)
+def test_beta_kl_of_unequal_parameters(q, p):
+    """Oracles: the textbook's formula in float64, and its gradient in closed form.
+
+    Mutant: gaps of log Gamma of 4,000 nats, of beta and of the total, that cancel.
+    """
+    value, gradient = jax.jit(
+        jax.value_and_grad(lambda a: kl_divergence(Beta(a[0], a[1]), Beta(a[2], a[3])))
+    )(jnp.float32([*q, *p]))
+    a, b, c, d = np.float64(np.float32([*q, *p]))
+    psi, trigamma = special.digamma, functools.partial(special.polygamma, 1)
+    expected = special.betaln(c, d) - special.betaln(a, b) + (a - c) * psi(a) + (b - d) * psi(b)
+    expected += (c + d - a - b) * psi(a + b)
+    total = (c + d - a - b) * trigamma(a + b)
+    slopes = [(a - c) * trigamma(a) + total, (b - d) * trigamma(b) + total]
+    slopes += [psi(c) - psi(c + d) - psi(a) + psi(a + b), psi(d) - psi(c + d) - psi(b) + psi(a + b)]
+    np.testing.assert_allclose(value, expected, 2e-5, atol=2e-7)
+    np.testing.assert_allclose(gradient, slopes, 1e-4, atol=1e-7)
+
+
 @jax.jit
 @functools.partial(jax.value_and_grad, argnums=(0, 1))
 def poisson_kl(log_rate_q, log_rate_p):
@@ -129,6 +160,19 @@ def test_categorical_kl_at_extreme_logits(logit):
     (there, gradient), (same, gradient_same) = kl(q, p), kl(q, q)
     np.testing.assert_allclose([there, same], [logit, 0], 1e-6, atol=1e-6)
     assert np.all(np.isfinite(gradient)) and np.all(np.isfinite(gradient_same))
+
+
+def test_categorical_kl_of_impossible_classes():
+    """Oracle: scipy's entropy of the probabilities. Mutants: 0 log 0 = NaN, a finite log 0.
+
+    Logits of -inf exclude a class, and one of inf excludes the others.
+    """
+    logits = np.array([[0.0, -np.inf, 1.0], [0.2, -np.inf, np.inf], [0.3, -1.0, 0.5]])
+    finite = np.where(np.isposinf(logits), 1e3, logits)
+    for q, some in zip(special.softmax(finite, axis=-1), logits, strict=True):
+        for p, other in zip(special.softmax(finite, axis=-1), logits, strict=True):
+            pair = Categorical(jnp.float32(some)), Categorical(jnp.float32(other))
+            np.testing.assert_allclose(kl_divergence(*pair), stats.entropy(q, p), 1e-6, atol=1e-7)
 
 
 @jax.jit
@@ -168,10 +212,16 @@ def bernoulli_kl(logit_q, logit_p):
         (1e3, 0.0, np.log(2)),
         (0.0, 1e3, 500 - np.log(2)),
         (0.0, -1e3, 500 - np.log(2)),
+        (np.inf, np.inf, 0.0),
+        (-np.inf, -np.inf, 0.0),
+        (-np.inf, 0.0, np.log(2)),
+        (np.inf, -np.inf, np.inf),
+        (0.0, np.inf, np.inf),
+        (3.0, -np.inf, np.inf),
     ],
 )
 def test_bernoulli_kl_at_extreme_logits(logit_q, logit_p, expected):
-    """Oracle: a certain bit by hand, a fair coin's log 2. Mutant: 0 log 0 = NaN."""
+    """Oracle: a certain bit by hand, a fair coin's log 2. Mutants: 0 log 0 = NaN, inf - inf."""
     value, gradients = bernoulli_kl(logit_q, logit_p)
     np.testing.assert_allclose(value, expected, 1e-5, atol=1e-6)
     assert np.all(np.isfinite(gradients))

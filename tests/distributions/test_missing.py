@@ -17,7 +17,7 @@ from tests.support.composed import (
     assert_close,
     gaussians,
 )
-from vae_jax.distributions import Bernoulli, Factorized, Gaussian, Masked, Observed
+from vae_jax.distributions import Bernoulli, Categorical, Factorized, Gaussian, Masked, Observed
 
 
 @jax.tree_util.register_dataclass
@@ -123,13 +123,24 @@ class OneHot(Factorized):
 
 
 def test_observed_one_hot_vectors_are_masked_as_wholes():
-    """Oracle: log_softmax of the two observed rows. Mutant: a mask of the entries' own shape."""
+    """Oracle: log_softmax of the two observed rows. A mask of the entries observes the vectors of
+    which it observes all. Mutants: the mask of the first entry, an axis that does not fit."""
     base = Observed(OneHot(jnp.asarray(MEANS)))
     mask = jnp.array([True, False, True])
     value = Masked(jnp.array([[1.0, 0.0], [np.nan, np.nan], [0.0, 1.0]]), mask)
     expected = special.log_softmax(MEANS, axis=-1)
     np.testing.assert_allclose(base.log_prob(value), expected[0, 0] + expected[2, 1], 1e-5)
     assert base.sample(KEY).mask.shape == (3,)
+    for mask in ([[1, 1], [0, 0], [1, 1]], [[1, 1], [1, 0], [1, 1]]):
+        whole = base.log_prob(Masked(value.values, jnp.array(mask)))
+        np.testing.assert_allclose(whole, expected[0, 0] + expected[2, 1], 1e-5)
+
+
+def test_a_categorical_likelihood_takes_a_mask_of_all_axes():
+    """Oracle: two of three fair variables of four classes, 2 log(1/4)."""
+    mask = jnp.ones((3, 4)).at[1].set(0)
+    value = Observed(Categorical(jnp.zeros((3, 4)))).log_prob(Masked(jnp.eye(4)[:3], mask))
+    np.testing.assert_allclose(value, -2 * np.log(4), 1e-6)
 
 
 def test_a_mask_of_another_shape_is_refused():

@@ -1,16 +1,21 @@
 """The README's Python runs as it stands there; its tree and table are those of the repository."""
 
+import configparser
 import os
 import re
 import shlex
 import socket
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
 
+from configs import default
+from tests.support.bounds import HAND_TERMS
 from tests.support.programs import ROOT, SMALL, run_program
+from vae_jax.objectives import importance
 
 README = (ROOT / "README.md").read_text()
 
@@ -58,22 +63,63 @@ def test_files_that_are_linked_exist():
         assert (ROOT / target).exists(), target
 
 
-def commands():
-    """Return the training commands of the README, continued lines joined."""
+def test_extras_that_are_named_exist():
+    extras = configparser.ConfigParser()
+    extras.read(ROOT / "setup.cfg")
+    named = re.findall(r"'\.\[(\w+)\]'", README + (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 4 and set(named) <= set(extras["options.extras_require"])
+
+
+def test_fields_that_are_named_exist():
+    """Also of the commands that need a network, a GPU or several hosts. Mutant: a typo in one."""
+    config = default.get_config()
+    named = set(re.findall(r"--config\.([a-z_.]+)=", README))
+    assert len(named) > 15
+    for field in named:
+        *block, name = field.split(".")
+        assert name in (config[block[0]] if block else config), field
+
+
+def test_the_objective_of_the_readme_is_what_it_says():
+    """(1/a) log mean w^a of log-weights (-5, -10), in numpy; and a row among the others."""
+    (code,) = re.findall(r"^(    def make_power.*?ROWS\[.*?)\n\n", README, re.DOTALL | re.MULTILINE)
+    names = vars(importance).copy()
+    exec(textwrap.dedent(code), names)
+    expected = 2 * np.log(np.mean(np.exp(0.5 * np.array([-5.0, -10.0]))))
+    assert set(names["ROWS"]) == {*importance.ROWS, "power"}
+    recorded = []
+    names["make_bound_objective"] = lambda bound, *_, **given: recorded.append((bound, given))
+    names["make_power"]()
+    ((bound, given),) = recorded
+    assert bound(HAND_TERMS, given["hparams"], 0) == pytest.approx(expected, rel=1e-5)
+
+
+def commands(program="train"):
+    """Return the commands of the README that run a program, continued lines joined."""
     text = README.replace("\\\n", " ")
-    lines = re.findall(r"^    (.*python -m experiments\.train .*)$", text, re.MULTILINE)
+    lines = re.findall(rf"^    (.*python -m experiments\.{program} .*)$", text, re.MULTILINE)
     return [line for line in lines if "pip install" not in line]
+
+
+@pytest.mark.slow
+def test_evaluate_runs(trained):
+    (command,) = commands("evaluate")
+    command = command.replace("runs/elbo", str(trained[0])).replace("5000", "5")
+    done = run_program(*shlex.split(command)[2:])
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", commands())
 def test_commands_run(command, tmp_path, tfds_dir):
     """Each command as it stands there, on real paths and for two short epochs."""
-    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((500, 7)))
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", x=rng.random((500, 7)))
+    np.savez(tmp_path / "fields.npz", a=rng.random((500, 7)), b=rng.integers(0, 2, (500, 4)))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    replaced = {"DIR": tfds_dir, "HOST:PORT": address, "x.npz": f"{tmp_path}/x.npz"}
+    replaced = {"DIR": tfds_dir, "HOST:PORT": address, "(?=x.npz|fields.npz)": f"{tmp_path}/"}
     for name, value in replaced.items():
         command = re.sub(rf"(?<==){name}", value, command)
     command = command.replace("--workdir=runs/elbo", "")

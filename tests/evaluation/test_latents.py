@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from vae_jax import datasets, evaluation, models
-from vae_jax.evaluation import active_units
+from vae_jax.evaluation import active_units, is_active
 
 
 def test_active_units_vary_over_examples():
@@ -27,6 +28,38 @@ def test_a_discrete_variable_is_one_unit():
     means[:, :, 0] = 1
     means[:, 1] = np.eye(5)[np.arange(50) % 5]
     assert active_units(means) == 1
+
+
+@pytest.mark.parametrize(
+    ("prior", "latents"),
+    [
+        (stats.norm(), "real"),
+        (stats.gamma(1), "positive"),
+        (stats.uniform(), "unit"),
+        (stats.bernoulli(0.5), "bits"),
+        (stats.beta(1, 9), "simplex"),  # an entry of ten
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_the_threshold_is_a_fraction_of_the_priors_variance(prior, latents):
+    """Oracle: scipy's standard deviation of the prior. Posterior means that vary by just over or
+    under a tenth of it.
+
+    Mutant: 0.01 throughout, more than the whole variance of an entry of a uniform Dirichlet.
+    """
+    signs = np.resize([-1.0, 1.0], (100, 1))
+    factors = np.resize([0.099, 0.101], 10)
+    means = 0.5 + signs * factors * prior.std()
+    np.testing.assert_array_equal(is_active(means, latents), factors > 0.1)
+    assert active_units(means, latents) == 5
+
+
+def test_the_threshold_of_one_hot_variables():
+    """Oracle: 1 - 1/K, the trace of the covariance of a uniform one-hot variable of K classes."""
+    uniform = np.resize(np.eye(4), (100, 1, 4))
+    assert np.isclose(uniform.var(axis=0).sum(), 0.75)
+    means = [0.25 + factor * (uniform - 0.25) for factor in (0.099, 0.101)]
+    assert [active_units(each, "classes") for each in means] == [0, 1]
 
 
 @pytest.mark.parametrize("posterior", ["two_layers", "coupling"])

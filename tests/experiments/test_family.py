@@ -81,7 +81,7 @@ def test_pictures_and_numbers(trained):
 def test_encode_and_sample(trained, tmp_path):
     """The test set's own numbers come back; a draw for each y."""
     config, workdir = trained
-    run, _, _ = load_member(workdir)
+    run, _, _ = load_member(workdir, with_data=True)
     test, source = run.dataset.test, tmp_path / "x.npz"
     x = test.x if isinstance(test.x, dict) else {"x": test.x}
     np.savez(source, **x, y=test.y)

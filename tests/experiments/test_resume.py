@@ -178,7 +178,7 @@ def test_killed_at_five_random_points(tmp_path, kind):
 def built(whole):
     """(the run of that folder, its initial state)."""
     run = build_run(run_folder.read_config(whole))
-    return run, run.init()
+    return run, run.init(run.dataset.train)
 
 
 @pytest.fixture

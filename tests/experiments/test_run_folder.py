@@ -14,6 +14,7 @@ from experiments.support.assembly import build_run
 from experiments.support.loading import load_run
 from experiments.support.options import resolve
 from tests.support.programs import run_program, train, train_here
+from vae_jax import datasets
 from vae_jax.lookup import options_of
 from vae_jax.tables import TABLES
 
@@ -23,7 +24,7 @@ def test_config_json_is_what_the_run_resolved_to(trained):
     no option of another row; nothing is unset. Mutants: the config as typed, None for defaults."""
     workdir, _ = trained
     content = json.loads((workdir / "config.json").read_text())
-    assert content["layout"] == 2
+    assert content["layout"] == 3
     config = content["config"]
     assert config["vae"]["likelihood"] == "binomial" and config["vae"]["hidden"] == [16]
     assert (
@@ -83,9 +84,10 @@ def test_metrics_of_the_former_layout_are_read(former, trained):
             np.testing.assert_array_equal(theirs[split][name], values, err_msg=name)
 
 
-REFUSAL = r"was written by another version of vae_jax \(layout 1, this one reads 2\): its metrics"
+REFUSAL = r"was written by another version of vae_jax \(layout 1, this one reads 3\): its metrics"
 
 
+@pytest.mark.slow
 def test_the_former_layout_is_refused_by_the_commands(former):
     """Resuming and evaluating: exit code 2, one line, and the folder is left as it is."""
     before = {path: path.stat().st_mtime_ns for path in former.rglob("*")}
@@ -122,7 +124,8 @@ def test_a_damaged_config_is_said(tmp_path, content):
 def test_data_that_changed_are_refused(tmp_path):
     """With both fingerprints; a folder without a run, and the same data, are accepted."""
     run_folder.check_data(tmp_path, "new")
-    run_folder.write_config(tmp_path, {"seed": 0}, "cpu", "old", ["seed=0"])
+    data = datasets.load_digits()
+    run_folder.write_config(tmp_path, {"seed": 0}, "cpu", data, "old", ["seed=0"])
     run_folder.check_data(tmp_path, "old")
     with pytest.raises(ValueError, match=r"with the fingerprint old, .* have new now"):
         run_folder.check_data(tmp_path, "new")

@@ -119,7 +119,7 @@ def test_ctrl_c_stops_at_any_moment(tmp_path, seconds):
     assert "starts again" in said[0] or "goes on" in said[0]
     if (tmp_path / "run" / "config.json").exists():
         run = build_run(run_folder.read_config(tmp_path / "run"))
-        step = int(resume(run.init(), run, tmp_path / "run").state.step)
+        step = int(resume(run.init(run.dataset.train), run, tmp_path / "run").state.step)
         assert f"at step {step};" in said[0] or step == 0
 
 

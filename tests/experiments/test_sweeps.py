@@ -121,7 +121,7 @@ def test_patience_ends_a_run_and_the_best_is_measured(tmp_path):
 def test_each_member_keeps_its_own_best(tmp_path):
     """Two members, of which the newest evaluation is the best of one only."""
     run = build(small_config(num_seeds=2))
-    early = run.init()
+    early = run.init(run.dataset.train)
     late = early._replace(step=early.step + 1, params=jax.tree.map(lambda p: p + 1, early.params))
     best = progress.keep_best(tmp_path, None, early, [np.array([-3.0, -3.0])])
     best = progress.keep_best(
@@ -141,7 +141,7 @@ def test_schedules_that_outlast_the_run_are_said(tmp_path, capsys):
         optimizer__boundaries=(36,),
     )
     run = build(config)
-    train.write_and_print_header(run, run.init(), tmp_path)
+    train.write_and_print_header(run, run.init(run.dataset.train), tmp_path, "")
     printed = " ".join(capsys.readouterr().out.split())
     assert "objective.beta_warmup_steps (999) outlasts the run of 36 steps" in printed
     assert "optimizer.boundaries (36) outlasts the run of 36 steps" in printed

@@ -121,6 +121,14 @@ CASES = [
         lift=lambda function: jax.vmap(function, (0, None, None)),
         label="of a batch",
     ),
+    pair(
+        mixtures,
+        "gaussian_log_probs",
+        normal(5),
+        normal(67, 5),
+        0.3 * normal(67, 5),
+        label="in groups of unequal sizes",
+    ),
     pair(adam, "scale_by_adam", WEIGHTS, FIVE_GRADIENTS, lift=over_steps),
     pair(
         adam,

@@ -79,3 +79,10 @@ def test_condition_and_mask_reach_the_model():
     assert isinstance(p, Observed) and isinstance(p.base, Bernoulli)
     with pytest.raises(ValueError, match="conditional: it needs y"):
         decoding(vae, data)
+
+
+def test_an_array_in_place_of_a_data_set_is_refused():
+    with pytest.raises(
+        ValueError, match=r"make_vae_for needs a data set, such as vae_jax.from_arr"
+    ):
+        make_vae_for(GREY)

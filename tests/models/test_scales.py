@@ -13,7 +13,7 @@ from scipy import stats
 from tests.support.linear_gaussian import make_model as make_linear_model
 from tests.support.rows import KEY, examples_of, first_decoding, make_likelihood, random_params
 from vae_jax.datasets import Examples
-from vae_jax.distributions import Gaussian, standard_normal
+from vae_jax.distributions import Gaussian, Masked, Observed, standard_normal
 from vae_jax.lookup import options_of
 from vae_jax.models import LIKELIHOODS, VAE, make_vae
 from vae_jax.objectives import make_objective
@@ -89,11 +89,17 @@ def loss_of(likelihood, num_samples, beta=1.0):
     return jax.jit(jax.value_and_grad(loss))
 
 
+def tracked_own(scale):
+    """Return the likelihood's own parameters at this sigma."""
+    zero = jnp.float32(0)
+    return {"optimal_log_scale": jnp.float32(np.log(scale)), "error": zero, "count": zero}
+
+
 def track(num_steps, num_samples=100, beta=1.0, key=KEY, start=1.0):
     """Return the tracked sigma^2 after so many steps at one key."""
     function, optimizer = loss_of("gaussian_optimal_scale", num_samples, beta), optax.sgd(0.0)
     optimizer = set_optimal_scales(optimizer)
-    own = {"optimal_log_scale": jnp.log(jnp.float32(start))}
+    own = tracked_own(start)
     state, xs = optimizer.init(own), jnp.float32(XS)
 
     def step(_, carry):
@@ -131,9 +137,65 @@ def test_optimal_scale_moves_by_its_weight():
     np.testing.assert_allclose(track(1), 1 + 0.05 * (last - 1), 1e-4)
 
 
+def track_errors(errors, log_scale=0.0, weight=1.0, mask=(1, 1, 1, 1)):
+    """Return log sigma after each step of a training in which every error is the given one."""
+    likelihood = LIKELIHOODS["gaussian_optimal_scale"].make(2)
+    optimizer = set_optimal_scales(optax.sgd(1.0))
+    own = likelihood.own() | {"optimal_log_scale": jnp.float32(log_scale)}
+
+    def step(own, error):
+        def loss(own):
+            p = Observed(likelihood.make(jnp.zeros(4), own))
+            return -weight * p.log_prob(Masked(jnp.full(4, error), jnp.array(mask)))
+
+        updates, _ = optimizer.update(jax.grad(loss)(own), optimizer.init(own), own)
+        own = optax.apply_updates(own, updates)
+        return own, own["optimal_log_scale"]
+
+    return np.asarray(jax.jit(lambda own, xs: jax.lax.scan(step, own, xs)[1])(own, errors))
+
+
+@pytest.mark.parametrize("low", [0.0, 0.001])
+def test_optimal_scale_returns_from_below_its_floor(low):
+    """Oracle: sigma^2 = 1 - .95^n, n steps after 2,100 of an error below the floor.
+
+    Mutant: log sigma that falls by .026 at each step of these, and takes 4,000 to return.
+    """
+    errors = np.repeat(np.float32([low, 1.0]), [2100, 100])
+    after = np.exp(2 * track_errors(errors)[2100:])
+    np.testing.assert_allclose(after, 1 - 0.95 ** np.arange(1, 101), 1e-3)
+
+
+@pytest.mark.parametrize("weight", [1e-3, 1.0, 784.0])
+def test_optimal_scale_does_not_depend_on_the_weight_of_the_likelihood(weight):
+    """Oracle: sigma^2 + .05 (e - sigma^2). Mutants: a step times the weight; the missing values
+    of a mask counted, whose error would be 0."""
+    for mask in ((1, 1, 1, 1), (0, 1, 0, 0)):
+        variance = np.exp(2 * track_errors(np.float32([2.0]), weight=weight, mask=mask)[0])
+        np.testing.assert_allclose(variance, 1 + 0.05 * (4 - 1), 1e-5)
+
+
+def test_optimal_scale_stays_where_no_likelihood_is_met():
+    """Mutant: 0 / 0."""
+    assert track_errors(np.float32([2.0]), log_scale=0.3, weight=0.0)[0] == np.float32(0.3)
+
+
+def test_optimal_scale_leaves_the_other_gradients_as_they_are():
+    """Oracle: a clipped step of the other gradients alone. Mutant: the gradients that tell the
+    errors counted in the norm."""
+    own = tracked_own(1.0)
+    params = {"weights": jnp.zeros(2), "own": own}
+    large = jax.tree.map(lambda leaf: leaf + 784.0, own)
+    gradients = {"weights": jnp.array([0.3, -0.4]), "own": large}
+    optimizer = set_optimal_scales(optax.chain(optax.clip_by_global_norm(0.25), optax.sgd(1.0)))
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["weights"], [-0.15, 0.2], 1e-6)
+    assert updates["own"]["error"] == updates["own"]["count"] == 0
+
+
 def test_evaluation_keeps_the_training_datas_scale():
     """Far examples have the density of the scale given. Mutant: sigma from the data measured."""
-    own = {"optimal_log_scale": jnp.float32(np.log(0.6))}
+    own = tracked_own(0.6)
     p = fixed_vae("gaussian_optimal_scale").decode(own, jnp.zeros(2))
     x = 3 + np.arange(5.0)
     expected = stats.norm.logpdf(x, MODEL.bias, 0.6).sum()

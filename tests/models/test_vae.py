@@ -1,5 +1,6 @@
 """The VAE as functions, over every row of its tables."""
 
+import inspect
 import itertools
 import re
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.rows import small_options
 from vae_jax.datasets import Examples
-from vae_jax.distributions import Bernoulli, Gaussian
+from vae_jax.distributions import Bernoulli, Gaussian, Masked, Observed
 from vae_jax.models import make_vae
 from vae_jax.networks import ACTIVATIONS, NETWORKS
 
@@ -115,13 +116,13 @@ def test_precision_is_that_of_layers_and_of_densities(precision, layers, kept):
     with jax.enable_x64(precision == "float64"):
         vae = make_small_vae(precision=precision)
         data = examples()
-        params = vae.init(jax.random.key(0), data)
+        params = jax.jit(vae.init)(jax.random.key(0), data)
 
         def log_likelihood(params, x):
             return vae.decode(params, vae.encode(params, x).mean).log_prob(x)
 
         assert products(log_likelihood, params, data.x[0]) == {layers}
-        value, gradient = jax.value_and_grad(log_likelihood)(params, data.x[0])
+        value, gradient = jax.jit(jax.value_and_grad(log_likelihood))(params, data.x[0])
         types = {leaf.dtype for leaf in jax.tree.leaves((value, gradient, params))}
         assert types == {jnp.dtype(kept)}
         plain = make_small_vae()
@@ -167,3 +168,26 @@ def test_every_activation_is_used(activation):
 def test_bad_choices_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_vae(SHAPE, **options)
+
+
+def test_raw_arrays_and_masks_that_the_model_does_not_know_are_refused():
+    """Each with the remedy. Mutants: AttributeError: no attribute 'x'; a mask that is ignored."""
+    vae, key = make_small_vae(), jax.random.key(0)
+    log_prob_of = inspect.unwrap(Observed.log_prob_per_dimension)  # without the tests' type checker
+    masked = Masked(examples().x, jnp.ones((20, *SHAPE)))
+    with pytest.raises(ValueError, match=r"wrap those by vae_jax.Examples\(x, y\), got ArrayImpl"):
+        vae.init(key, examples().x)
+    with pytest.raises(ValueError, match="x is Masked: make the model by masked=True"):
+        vae.init(key, Examples(masked))
+    params = vae.init(key, examples())
+    one = jax.tree.map(lambda leaf: leaf[0], masked)
+    with pytest.raises(ValueError, match="x is Masked: make the model by masked=True"):
+        vae.encode(params, one)
+    of_masked = make_small_vae(masked=True)
+    with pytest.raises(ValueError, match="masked=True needs x as Masked"):
+        of_masked.init(key, examples())
+    params = of_masked.init(key, Examples(masked))
+    with pytest.raises(ValueError, match="masked=True needs x as Masked"):
+        of_masked.encode(params, one.values)
+    with pytest.raises(ValueError, match="value of this distribution is Masked"):
+        log_prob_of(Observed(Bernoulli(jnp.zeros(3))), jnp.zeros(3))

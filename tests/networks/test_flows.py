@@ -252,6 +252,20 @@ def test_jit_changes_nothing_and_vmap_is_a_loop(name):
 
 
 @every_maker
+def test_types_are_those_of_the_parameters_where_float64_is_enabled(make):
+    """Oracle: the float32 flow itself. Mutant: zeros of jax's default type, a scan's TypeError."""
+    network, base = make(4, (8,), 2), Gaussian(jnp.linspace(-1.0, 1, 4), jnp.zeros(4))
+    params = random_params(network)
+    expected = network.apply(params, base).sample_and_log_prob(KEY)
+    with jax.enable_x64(True):
+        flow = network.apply(params, base)
+        actual = (*flow.sample_and_log_prob(KEY), flow.log_prob(flow.sample(KEY)))
+    assert {leaf.dtype for leaf in actual} == {jnp.dtype(jnp.float32)}
+    for ours, theirs in zip(actual, (*expected, expected[1]), strict=True):
+        np.testing.assert_allclose(ours, theirs, 1e-4, atol=1e-5)
+
+
+@every_maker
 @pytest.mark.parametrize(
     "changes",
     [{"num_dimensions": 0}, {"hidden": (8, 0)}, {"num_layers": 0}, {"context_dim": -1}],

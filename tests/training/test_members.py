@@ -1,5 +1,7 @@
 """Runs that train together equal the runs alone."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,3 +52,10 @@ def test_members_are_selected_and_merged(dataset):
         )
     for leaf, other in zip(*map(jax.tree.leaves, (merged, new)), strict=True):
         assert leaf is not other
+
+
+def test_one_key_in_place_of_an_array_of_keys_is_refused():
+    """Past the tests' type checker, which no user has. Mutant: an error of jax.vmap's axes."""
+    init_members = inspect.unwrap(training.init_members)
+    with pytest.raises(ValueError, match=r"one key per member, such as jax.random.split\(key, 1\)"):
+        init_members(jax.random.key(0), {})

@@ -27,6 +27,7 @@ from vae_jax.datasets.loaders import (
 )
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
+from vae_jax.datasets.outlines import from_outline, outline_of
 
 __all__ = [
     "BINARIZATIONS",
@@ -41,6 +42,7 @@ __all__ = [
     "expected_examples",
     "fingerprint",
     "from_arrays",
+    "from_outline",
     "load_binarized_mnist",
     "load_dataset",
     "load_digit_halves",
@@ -50,6 +52,7 @@ __all__ = [
     "make_batches",
     "make_dataset",
     "num_examples",
+    "outline_of",
     "quadrants",
     "read_npz",
     "split_examples",

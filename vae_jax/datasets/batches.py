@@ -71,8 +71,14 @@ def make_batches(dataset: Dataset, batch_size: int) -> Batches:
     """Make the batches of a data set: each epoch is a new permutation without its remainder.
 
     Raises:
-      ValueError: a batch size below one or above the number of training examples.
+      ValueError: no data set, a batch size below one or above the number of training examples;
+        while training, a source that is not `dataset.train`.
     """
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            "make_batches needs a data set, such as vae_jax.from_arrays(x), got "
+            f"{type(dataset).__name__}"
+        )
     count = num_examples(dataset.train)
     if not 1 <= batch_size <= count:
         raise ValueError(
@@ -82,6 +88,11 @@ def make_batches(dataset: Dataset, batch_size: int) -> Batches:
     steps_per_epoch = count // batch_size
 
     def begin_epoch(source, key, epoch):
+        if not isinstance(source, Examples):
+            raise ValueError(
+                "the source of training must be vae_jax.Examples(x, y), such as dataset.train, got "
+                f"{type(source).__name__}"
+            )
         # Sorting random words costs half as much as jax.random.permutation. Ties between two words
         # are rare.
         words = jax.random.bits(jax.random.fold_in(key, epoch), (count,))

@@ -75,6 +75,8 @@ class Dataset(NamedTuple):
     test: Examples
     values: Any
     """Values of x, or {field: Values}."""
+    labels: tuple[int, int] | None = None
+    """Lowest and highest label, where y is one integer per example."""
     given: Any = None
     """Which pixels are y instead of x, as 0. and 1. in the shape of x; None: y is as stored."""
 
@@ -113,12 +115,9 @@ class Dataset(NamedTuple):
         """What y is: None, the number of classes of a label, or the shape of an array."""
         if self.given is not None:
             return self.shape
-        y = self.train.y
-        if y is None:
-            return None
-        if y.ndim > 1 or y.dtype.kind not in "ui":
-            return tuple(y.shape[1:])
-        return 1 + max(int(part.y.max()) for part in (self.train, self.validation, self.test))
+        if self.labels is not None:
+            return 1 + self.labels[1]
+        return None if self.train.y is None else tuple(self.train.y.shape[1:])
 
     @property
     def protocol(self) -> str:

@@ -73,8 +73,9 @@ def load_binarized_mnist(*, data_dir: str = "", download: bool = False) -> Datas
     Raises:
       ValueError: the data are not there.
     """
-    splits = read_tfds("binarized_mnist", "1.0.0", data_dir, download, {"x": "image"})
-    parts = (Examples(splits[split]["x"]) for split in ("train", "validation", "test"))
+    names = ("train", "validation", "test")
+    splits = read_tfds("binarized_mnist", "1.0.0", data_dir, download, {"x": "image"}, names)
+    parts = (Examples(splits[name]["x"]) for name in names)
     return make_dataset("binarized_mnist", *parts, 1.0, "none")
 
 

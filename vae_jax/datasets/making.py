@@ -9,7 +9,7 @@ import numpy as np
 from vae_jax.datasets.binarization import BINARIZATIONS, binarize
 from vae_jax.datasets.data import Dataset, Examples, Values, num_examples
 from vae_jax.distributions import Masked
-from vae_jax.lookup import look_up, pick
+from vae_jax.lookup import check_seed, look_up, pick
 
 _BINARIZATION = 0x62697473  # "bits", so that binarization and split of one seed share no key
 
@@ -38,8 +38,10 @@ def make_dataset(
       likelihood: the row of `models.LIKELIHOODS` that suits the values where no bits are drawn.
 
     Raises:
-      ValueError: an unknown binarization, or values that cannot be probabilities of bits.
+      ValueError: an unknown binarization, values that cannot be probabilities of bits, or a seed
+        outside of 0 .. 2^32 - 1.
     """
+    check_seed(seed=seed)
     parts = (train, validation, test)
     for option, value in {"maximum": maximum, "binarization": binarization}.items():
         _check_by_field(option, value, train.x)
@@ -62,7 +64,7 @@ def make_dataset(
         values = {field: each[1] for field, each in described.items()}
         xs = [{field: each[0][i] for field, each in described.items()} for i in range(3)]
     parts = [part._replace(x=x) for part, x in zip(parts, xs, strict=True)]
-    return Dataset(name, *parts, values)
+    return Dataset(name, *parts, values, _labels([part.y for part in parts]))
 
 
 def describe(
@@ -96,6 +98,13 @@ def describe(
     return xs, Values(shape, maximum, (low, high), binarization, is_integer, likelihood)
 
 
+def _labels(ys):
+    # Lowest and highest label, or None where y is none.
+    if ys[0] is None or ys[0].ndim > 1 or ys[0].dtype.kind not in "ui":
+        return None
+    return min(int(y.min()) for y in ys), max(int(y.max()) for y in ys)
+
+
 def _check_by_field(option, value, x):
     # One entry for each field, where x has fields.
     if not isinstance(value, Mapping):
@@ -121,7 +130,7 @@ def _draw_bits(arrays, maximum, seed):
 def quadrants(shape: tuple[int, ...], count: int) -> np.ndarray:
     """Return which pixels are given, as 0. and 1.: the lower left, upper left, upper right quarter.
 
-    Section 5.2 of Sohn et al. (2015) gives one, two or three of them and predicts the rest.
+    Section 5.1 of Sohn et al. (2015) gives one, two or three of them and predicts the rest.
 
     Args:
       shape: (height, width, color).
@@ -152,8 +161,9 @@ def split_examples(examples: Examples, fractions: tuple[float, float], seed: int
       seed: of the permutation.
 
     Raises:
-      ValueError: too few examples for one in each part.
+      ValueError: too few examples for one in each part, or a seed outside of 0 .. 2^32 - 1.
     """
+    check_seed(seed=seed)
     count = num_examples(examples)
     num_validation, num_test = (max(1, round(f * count)) for f in fractions)
     if count < 3:

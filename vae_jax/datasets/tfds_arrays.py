@@ -1,7 +1,9 @@
 """Reading a whole prepared TFDS data set as arrays, without TensorFlow."""
 
+from collections.abc import Sequence
 import hashlib
 import importlib.util
+import json
 import os
 from pathlib import Path
 import tempfile
@@ -10,6 +12,7 @@ import zipfile
 import numpy as np
 
 _CHUNK = 1000  # records decoded per call
+_ANEW = "prepare it anew elsewhere by data_dir=... download=true"
 
 
 def cache_dir() -> Path:
@@ -18,7 +21,12 @@ def cache_dir() -> Path:
 
 
 def read_tfds(
-    name: str, version: str, data_dir: str, download: bool, features: dict[str, str]
+    name: str,
+    version: str,
+    data_dir: str,
+    download: bool,
+    features: dict[str, str],
+    splits: Sequence[str] = ("train", "test"),
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return {split: {key: array}} of a data set that TFDS prepared in the format array_record.
 
@@ -31,9 +39,11 @@ def read_tfds(
       data_dir: TFDS's folder; "" for TFDS's own default.
       download: download and prepare what is missing (this alone needs TensorFlow).
       features: {key: name of the feature in TFDS}.
+      splits: which must be there.
 
     Raises:
-      ValueError: the data are not there, or lie there in another format.
+      ValueError: the data are not there, are incomplete or damaged or those of another data set,
+        or lie there in another format.
     """
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     folder = root / name / version
@@ -47,8 +57,9 @@ def read_tfds(
     if not list(folder.glob("*.array_record*")):
         raise ValueError(
             f"{str(folder)!r} does not hold array_record files, which is the format read without "
-            "TensorFlow: prepare it anew elsewhere by data_dir=... download=true"
+            f"TensorFlow: {_ANEW}"
         )
+    _check_prepared(folder, name, splits)
     identity = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
     key = hashlib.blake2b(repr((str(folder.resolve()), identity)).encode(), digest_size=8)
     cached = cache_dir() / f"{name}-{version}-{key.hexdigest()}.npz"
@@ -56,9 +67,34 @@ def read_tfds(
         with cached.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return _unflatten(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # not there yet, or damaged
-        splits = _decode(name, version, root, features)
-        _keep(cached, splits)
-        return splits
+        pass
+    try:
+        decoded = _decode(name, version, root, features)
+    except Exception as error:  # TFDS, array_record and decoders raise their own
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ValueError(f"cannot read {name} in {str(folder)!r}: {reason}; {_ANEW}") from error
+    _keep(cached, decoded)
+    return decoded
+
+
+def _check_prepared(folder, name, splits):
+    # dataset_info.json says which data set this is, and how many shards each of its splits has.
+    path = folder / "dataset_info.json"
+    try:
+        info = json.loads(path.read_text())
+        prepared = info["name"]
+        shards = {split["name"]: len(split["shardLengths"]) for split in info["splits"]}
+    except (KeyError, OSError, TypeError, ValueError):
+        raise ValueError(f"{str(path)!r} is damaged: {_ANEW}") from None
+    if prepared != name:
+        raise ValueError(f"{str(folder)!r} holds the data set {prepared!r}, not {name!r}: {_ANEW}")
+    for split in splits:
+        found = len(list(folder.glob(f"*-{split}.array_record*")))
+        if found < max(1, shards.get(split, 0)):
+            raise ValueError(
+                f"{str(folder)!r} holds {found} of the {shards.get(split, 0)} files of the split "
+                f"{split!r} of {name}: {_ANEW}"
+            )
 
 
 def _prepare(name: str, version: str, root: Path) -> None:

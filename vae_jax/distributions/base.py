@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from jax import Array
@@ -18,8 +18,14 @@ class Distribution:
     """What a posterior, prior or likelihood must offer; subclasses are small frozen pytrees.
 
     `sample(key)` draws one value, `log_prob(value)` is its log-density in nats. A flow overrides
-    `sample_and_log_prob`, which costs it less than the two calls.
+    `sample_and_log_prob`, which costs it less than the two calls. `mean` is the mean of the value,
+    a pytree like it; flows, chains and relaxed distributions have none.
     """
+
+    if TYPE_CHECKING:  # at run time a property would become the default of the field `mean`
+
+        @property
+        def mean(self) -> Any: ...
 
     def sample(self, key: Key[Array, ""]) -> Any:
         """Draw one value."""
@@ -33,6 +39,14 @@ class Distribution:
     def some_value(self) -> Any:
         """A value inside the support, to stand in for a missing one: the mean."""
         return self.mean
+
+    def unbounded(self) -> "Distribution | None":
+        """Return the distribution of unbounded coordinates of a value, as of its logarithm.
+
+        Only where a float holds too few values near the ends of the support; else None. Its
+        `latent(value)` is the value itself.
+        """
+        return None
 
     def sample_and_log_prob(self, key: Key[Array, ""]) -> tuple[Any, Float[Array, ""]]:
         """Draw one value and return it with its log-density in nats."""

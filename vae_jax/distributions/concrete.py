@@ -15,7 +15,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import Distribution
+from vae_jax.distributions.base import Distribution, check_event
 
 Temperature = float | Float[Array, ""]
 
@@ -42,7 +42,11 @@ class BinaryConcrete(Distribution):
 
         log T + (l - T y) - 2 log(1 + exp(l - T y)) of each bit with logit l. The density of
         sigmoid(y) has -log sigmoid(y) - log sigmoid(-y) more.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
         """
+        check_event(value, self.logits)
         noise = self.temperature * value - self.logits
         # A logistic density is even: -|noise| is the one sign that no softplus cancels.
         per_bit = -jnp.abs(noise) - 2 * jax.nn.softplus(-jnp.abs(noise))
@@ -80,7 +84,11 @@ class Concrete(Distribution):
         log((K-1)!) + (K-1) log T + sum_k (l_k - T y_k) - K logsumexp_k (l_k - T y_k): a density of
         the K - 1 log-ratios y_k - y_K, whichever class is K. The density of K - 1 entries of the
         point exp(y) has -sum_k y_k more.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
         """
+        check_event(value, self.logits)
         num_classes = value.shape[-1]
         scores = jax.nn.log_softmax(self.logits - self.temperature * value)
         per_variable = jnp.sum(scores, axis=-1) + (num_classes - 1) * jnp.log(self.temperature)

@@ -1,6 +1,7 @@
 """The continuous Bernoulli distribution of numbers in [0, 1]."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -54,8 +55,13 @@ class ContinuousBernoulli(Factorized):
         return (value - 0.5) * self.logits - _log_mass(self.logits)
 
 
-# Taylor coefficients of log(sinh(h) / h) in h^2, from the last: 2^(2n) B_2n / (2n (2n)!).
-_SERIES = (-691 / 3831077250, 1 / 467775, -1 / 37800, 1 / 2835, -1 / 180, 1 / 6, 0.0)
+# Taylor coefficients of log(sinh(h) / h) in h^2: 2^(2n) B_2n / (2n (2n)!) of the term n, which is
+# (-1)^(n + 1) zeta(2n) / (n pi^(2n)). float32 needs the first six.
+_FIRST = (0.0, 1 / 6, -1 / 180, 1 / 2835, -1 / 37800, 1 / 467775, -691 / 3831077250)
+_FURTHER = tuple(
+    -((-1) ** n) * sum(k ** (-2.0 * n) for k in range(1, 20)) / (n * math.pi ** (2 * n))
+    for n in range(7, 17)
+)
 
 
 def _log_mass(logits):
@@ -65,7 +71,8 @@ def _log_mass(logits):
     is_near = half < 0.75
     near, far = jnp.where(is_near, 0.5 * logits, 0.0), jnp.where(is_near, 1.0, half)
     closed = far + jnp.log1p(-jnp.exp(-2 * far)) - jnp.log(2 * far)
-    return jnp.where(is_near, jnp.polyval(jnp.array(_SERIES, half.dtype), near**2), closed)
+    series = _FIRST + _FURTHER if half.dtype == jnp.float64 else _FIRST
+    return jnp.where(is_near, jnp.polyval(jnp.array(series[::-1], half.dtype), near**2), closed)
 
 
 def _quantile(u, logits):

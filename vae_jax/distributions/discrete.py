@@ -11,7 +11,12 @@ from jaxtyping import Float, Key
 
 from vae_jax.distributions.base import Distribution, Factorized, check_event, default_kind
 from vae_jax.distributions.concrete import BinaryConcrete, Concrete, Temperature
-from vae_jax.distributions.special import exp_gap, log_gamma_excess
+from vae_jax.distributions.special import (
+    exp_gap,
+    finite,
+    log_gamma_excess,
+    restore_infinity,
+)
 from vae_jax.fast.bits import log_prob_of_bits
 
 
@@ -39,9 +44,11 @@ class Bernoulli(Factorized):
     def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
         """Return +(x log p + (1 - x) log(1 - p)) of each x in {0, 1}, in nats.
 
-        With p = sigmoid(l) this is x l - softplus(l), which neither overflows nor takes log(0).
+        With p = sigmoid(l) this is x l - softplus(l), which neither overflows nor takes log(0). An
+        infinite l is a certain bit: the log-probability of the other one is -inf.
         """
-        return value * self.logits - jax.nn.softplus(self.logits)
+        logits = finite(self.logits)
+        return restore_infinity(value * logits - jax.nn.softplus(logits))
 
     def log_prob(self, value: Float[Array, "*event"]) -> Float[Array, ""]:
         """Return the sum of `log_prob_per_dimension`, in nats.
@@ -63,7 +70,8 @@ class Bernoulli(Factorized):
 class Categorical(Distribution):
     """Independent one-hot vectors over the last axis, with P(x_k = 1) = softmax(logits)_k.
 
-    `logits` is [*event, classes], and a value has the same shape, as floats.
+    `logits` is [*event, classes], and a value has the same shape, as floats. A logit of -inf is a
+    class of probability zero, one of inf a certain class.
     """
 
     logits: Any
@@ -71,7 +79,7 @@ class Categorical(Distribution):
     @property
     def mean(self) -> Float[Array, "*event classes"]:
         """The probability of each class, softmax(logits)."""
-        return jax.nn.softmax(self.logits)
+        return jax.nn.softmax(finite(self.logits))
 
     @property
     def variance(self) -> Float[Array, "*event classes"]:
@@ -87,10 +95,16 @@ class Categorical(Distribution):
         self, value: Float[Array, "*event classes"]
     ) -> Float[Array, "*event"]:
         """Return sum_k x_k log softmax(logits)_k of each one-hot vector x, in nats."""
-        return jnp.sum(value * jax.nn.log_softmax(self.logits), axis=-1)
+        log_probs = jax.nn.log_softmax(finite(self.logits))
+        return restore_infinity(jnp.sum(value * log_probs, axis=-1))
 
     def log_prob(self, value: Float[Array, "*event classes"]) -> Float[Array, ""]:
-        """Return the log-probability of `value` in nats, summed over the event axes."""
+        """Return the log-probability of `value` in nats, summed over the event axes.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.logits)
         return jnp.sum(self.log_prob_per_dimension(value))
 
     def relaxed(self, temperature: Temperature) -> Concrete:

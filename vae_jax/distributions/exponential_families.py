@@ -7,6 +7,7 @@ does not depend on the parameters, and cancels in a divergence.
 """
 
 from collections.abc import Callable
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +29,9 @@ class ExponentialFamily(NamedTuple):
     natural_parameters: Callable[[Any], Any]
     sufficient_statistics: Callable[[Any], Any]
     log_normalizer: Callable[[Any], Float[Array, ""]]
+    standardize: Callable[[Any, Any], tuple[Any, Any]] = lambda q, p: (q, p)
+    """(q, p) -> the same pair in coordinates in which q is standard: a divergence is the same in
+    all coordinates, and A is large, or overflows, far from there."""
 
 
 def bregman_kl(q: Distribution, p: Distribution) -> Float[Array, ""]:
@@ -44,6 +48,7 @@ def bregman_kl(q: Distribution, p: Distribution) -> Float[Array, ""]:
         given = f"({type(q).__name__}, {type(p).__name__})"
         raise TypeError(f"no log-normalizer of {given}; known, as a pair of one type: {known}")
     family = EXPONENTIAL_FAMILIES[type(q)]
+    q, p = family.standardize(q, p)
     eta_q, eta_p = family.natural_parameters(q), family.natural_parameters(p)
     eta_q, eta_p = _broadcast(eta_q, eta_p), _broadcast(eta_p, eta_q)
     a_q, mean_statistics = jax.value_and_grad(family.log_normalizer)(eta_q)
@@ -69,6 +74,13 @@ def _gaussian_a(eta):
     return jnp.sum(-(eta[0] ** 2) / (4 * eta[1]) - 0.5 * jnp.log(-2 * eta[1]))
 
 
+def _standardize_gaussians(q, p):
+    mean, log_scale = jnp.broadcast_arrays(
+        (p.mean - q.mean) * jnp.exp(-q.log_scale), p.log_scale - q.log_scale
+    )
+    return Gaussian(jnp.zeros_like(mean), jnp.zeros_like(mean)), Gaussian(mean, log_scale)
+
+
 # N(mean, Sigma) over d dimensions: eta = (Sigma^-1 mean, -Sigma^-1 / 2), T = (x, x x^T) and
 # A = -eta_1^T eta_2^-1 eta_1 / 4 - log det(-2 eta_2) / 2
 #   = mean^T Sigma^-1 mean / 2 + log det(Sigma) / 2, with h = (2 pi)^(-d/2).
@@ -84,6 +96,12 @@ def _full_gaussian_a(eta):
     factor = jnp.linalg.cholesky(-2 * eta[1])
     whitened = solve_triangular(factor, eta[0], lower=True)
     return 0.5 * jnp.sum(whitened**2) - jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+
+def _standardize_full_gaussians(q, p):
+    solve = functools.partial(solve_triangular, q.scale_tril, lower=True)
+    standard = FullGaussian(jnp.zeros_like(q.mean), jnp.eye(len(q.scale_tril)))
+    return standard, FullGaussian(solve(p.mean - q.mean), solve(jnp.tril(p.scale_tril)))
 
 
 # Gamma of concentration a and rate b: eta = (a, -b), T = (log x, x) and
@@ -126,9 +144,14 @@ def _dirichlet_a(eta):
 # unchanged. In return all classes are treated alike.
 
 EXPONENTIAL_FAMILIES: dict[type, ExponentialFamily] = {
-    Gaussian: ExponentialFamily(_gaussian_eta, lambda x: (x, x**2), _gaussian_a),
+    Gaussian: ExponentialFamily(
+        _gaussian_eta, lambda x: (x, x**2), _gaussian_a, _standardize_gaussians
+    ),
     FullGaussian: ExponentialFamily(
-        _full_gaussian_eta, lambda x: (x, jnp.outer(x, x)), _full_gaussian_a
+        _full_gaussian_eta,
+        lambda x: (x, jnp.outer(x, x)),
+        _full_gaussian_a,
+        _standardize_full_gaussians,
     ),
     Bernoulli: ExponentialFamily(
         lambda d: d.logits, lambda x: x, lambda eta: jnp.sum(jax.nn.softplus(eta))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
+from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized, check_event
 
 
 @jax.tree_util.register_dataclass
@@ -42,6 +42,26 @@ class Gaussian(Factorized):
         """Return -((x - mean) / sigma)^2 / 2 - log sigma - log(2 pi) / 2 of each x, in nats."""
         standardized = (value - self.mean) * jnp.exp(-self.log_scale)
         return -0.5 * standardized**2 - self.log_scale - 0.5 * LOG_2PI
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrackedGaussian(Gaussian):
+    """A Gaussian whose derivatives tell the errors of the values that it meets.
+
+    `error` and `count` are 0 and add nothing. The derivative of log_prob by `error` is the sum of
+    the squared errors, and by `count` the number of values; of an objective, both are times its
+    weight of log_prob, so that their ratio is a mean squared error whatever that weight is.
+    """
+
+    error: Any
+    count: Any
+
+    def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        """Return the log-density of each x, in nats."""
+        squared_error = jax.lax.stop_gradient(value - self.mean) ** 2
+        tracked = self.error * squared_error + self.count
+        return super().log_prob_per_dimension(value) + tracked
 
 
 @jax.tree_util.register_dataclass
@@ -79,7 +99,12 @@ class FullGaussian(Distribution):
         return self.mean + factor @ epsilon
 
     def log_prob(self, value: Float[Array, "event"]) -> Float[Array, ""]:
-        """Return -|L^-1 (x - mean)|^2 / 2 - sum_i log L_ii - d log(2 pi) / 2, in nats."""
+        """Return -|L^-1 (x - mean)|^2 / 2 - sum_i log L_ii - d log(2 pi) / 2, in nats.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.mean)
         standardized = solve_triangular(self.scale_tril, value - self.mean, lower=True)
         log_volume = jnp.sum(jnp.log(jnp.diagonal(self.scale_tril)))
         return -0.5 * jnp.sum(standardized**2 + LOG_2PI) - log_volume

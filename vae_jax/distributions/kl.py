@@ -12,7 +12,13 @@ from vae_jax.distributions.base import Distribution
 from vae_jax.distributions.discrete import Bernoulli, Categorical, Poisson
 from vae_jax.distributions.gamma_beta_dirichlet import Beta, Dirichlet, Gamma
 from vae_jax.distributions.gaussians import FullGaussian, Gaussian
-from vae_jax.distributions.special import STIRLING, exp_gap, log_ratio
+from vae_jax.distributions.special import (
+    STIRLING,
+    exp_gap,
+    finite,
+    log_ratio,
+    restore_infinity,
+)
 
 
 def _gaussian_kl(q: Gaussian, p: Gaussian) -> Float[Array, "*event"]:
@@ -24,69 +30,103 @@ def _gaussian_kl(q: Gaussian, p: Gaussian) -> Float[Array, "*event"]:
 
 
 def _bernoulli_kl(q: Bernoulli, p: Bernoulli) -> Float[Array, "*event"]:
-    log_ratio_one = jax.nn.log_sigmoid(q.logits) - jax.nn.log_sigmoid(p.logits)
-    log_ratio_zero = jax.nn.log_sigmoid(-q.logits) - jax.nn.log_sigmoid(-p.logits)
-    return q.mean * log_ratio_one + jax.nn.sigmoid(-q.logits) * log_ratio_zero
+    ones, zeros = ((finite(sign * q.logits), finite(sign * p.logits)) for sign in (1, -1))
+    return _expected_log_ratio(*map(jax.nn.log_sigmoid, ones)) + _expected_log_ratio(
+        *map(jax.nn.log_sigmoid, zeros)
+    )
 
 
 def _categorical_kl(q: Categorical, p: Categorical) -> Float[Array, "*event"]:
     # sum_k q_k log(q_k / p_k) + sum_k (p_k - q_k), where the second sum is 0.
-    log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
-    return jnp.sum(_relative_entropy(log_q, log_p), axis=-1)
+    log_q, log_p = jax.nn.log_softmax(finite(q.logits)), jax.nn.log_softmax(finite(p.logits))
+    difference = _relative_entropy(jnp.exp(log_q), jnp.exp(log_p), log_q - log_p)
+    return jnp.sum(jnp.where(_is_excluded(log_q, log_p), jnp.inf, difference), axis=-1)
 
 
 def _poisson_kl(q: Poisson, p: Poisson) -> Float[Array, "*event"]:
-    return _relative_entropy(q.log_rate, p.log_rate)
+    return _relative_entropy(q.mean, p.mean, q.log_rate - p.log_rate)
 
 
 def _gamma_kl(q: Gamma, p: Gamma) -> Float[Array, "*event"]:
-    log_ratio = jnp.log(q.rate) - jnp.log(p.rate)
-    rates = p.concentration * log_ratio + q.concentration * jnp.expm1(-log_ratio)
-    return _log_gamma_gap(p.concentration, q.concentration) + rates
+    # log Gamma(a) = a log a - a + its excess: the large terms join those of the rates.
+    a, b = jnp.broadcast_arrays(p.concentration, q.concentration)
+    ratio = log_ratio(a, b) + log_ratio(q.rate, p.rate)
+    return _relative_entropy(a, b * (p.rate / q.rate), ratio) + _log_gamma_excess_gap(a, b)
 
 
 def _beta_kl(q: Beta, p: Beta) -> Float[Array, "*event"]:
-    gaps = _log_gamma_gap(p.alpha, q.alpha) + _log_gamma_gap(p.beta, q.beta)
-    return gaps - _log_gamma_gap(p.alpha + p.beta, q.alpha + q.beta)
+    parameters = jnp.stack(jnp.broadcast_arrays(p.alpha, p.beta, q.alpha, q.beta))
+    return _concentrations_kl(parameters[:2], parameters[2:], axis=0)
 
 
 def _dirichlet_kl(q: Dirichlet, p: Dirichlet) -> Float[Array, "*event"]:
-    gaps = jnp.sum(_log_gamma_gap(p.concentration, q.concentration), axis=-1)
-    totals = (jnp.sum(d.concentration, axis=-1) for d in (p, q))
-    return gaps - _log_gamma_gap(*totals)
+    return _concentrations_kl(p.concentration, q.concentration, axis=-1)
 
 
-def _relative_entropy(log_q, log_p):
-    # q log(q / p) - q + p >= 0. Where q is close to p, the factored form is precise and p - q is
-    # not; elsewhere its exponential may overflow.
-    difference = log_q - log_p
-    is_near = jnp.abs(difference) < 1
-    near = jnp.where(is_near, difference, 0.0)
-    q, p = jnp.exp(log_q), jnp.exp(log_p)
-    return jnp.where(is_near, q * exp_gap(near), q * difference - q + p)
+def _concentrations_kl(a, b, axis):
+    # log Gamma(a) = a log a - a + its excess. The large terms of the entries and of the total make
+    # the relative entropy of the two means, in which nothing cancels.
+    a, b = jnp.broadcast_arrays(a, b)
+    total_a, total_b = (jnp.sum(each, axis=axis, keepdims=True) for each in (a, b))
+    scaled = b * (total_a / total_b)
+    # a - scaled, of differences that are precise where p is close to q.
+    excess = (a - b) - b * (jnp.sum(a - b, axis=axis, keepdims=True) / total_b)
+    far = jnp.log(a) - jnp.log(b) + jnp.log(total_b) - jnp.log(total_a)
+    is_near = jnp.abs(far) < 0.4
+    ratio = jnp.where(is_near, jnp.log1p(jnp.where(is_near, excess / scaled, 0.0)), far)
+    entries = _relative_entropy(a, scaled, ratio) + _log_gamma_excess_gap(a, b)
+    total = _log_gamma_excess_gap(total_a, total_b)
+    return jnp.sum(entries, axis=axis) - jnp.squeeze(total, axis)
 
 
-def _log_gamma_gap(a, b):
-    # log Gamma(a) minus its tangent at b: log Gamma(a) - log Gamma(b) - (a - b) psi(b), whose terms
-    # cancel where a is close to b. log Gamma(c) is log Gamma(c + 8) minus the logs of
-    # c, c + 1, ..., c + 7; the gap of each of these terms is positive, so that none cancels.
-    a_shifted = jnp.expand_dims(a, -1) + jnp.arange(8)
-    b_shifted = jnp.expand_dims(b, -1) + jnp.arange(8)
-    excess = (a_shifted - b_shifted) / b_shifted
-    return _stirling_gap(a + 8, b + 8) + jnp.sum(excess - log_ratio(a_shifted, b_shifted), axis=-1)
+def _expected_log_ratio(log_q, log_p):
+    # q log(q / p) of a probability q, 0 where q is 0.
+    excluded = _is_excluded(log_q, log_p)
+    return jnp.where(excluded, jnp.inf, jnp.exp(log_q) * (log_q - log_p))
+
+
+def _is_excluded(log_q, log_p):
+    # What q may draw and p may not: the logarithms are of `finite` logits.
+    return (restore_infinity(log_p) == -jnp.inf) & (jnp.exp(log_q) > 0)
+
+
+def _relative_entropy(a, b, log_ratio):
+    # a log(a / b) - a + b >= 0. Where a is close to b, the factored form is precise and b - a is
+    # not; elsewhere its exponential loses digits, or overflows.
+    is_near = jnp.abs(log_ratio) < 0.3
+    near = jnp.where(is_near, log_ratio, 0.0)
+    return jnp.where(is_near, a * exp_gap(near), a * log_ratio - a + b)
+
+
+def _log_gamma_excess_gap(a, b):
+    # log_gamma_excess(a) minus its tangent at b. The excess at c is that at c + 8, Stirling's
+    # series, plus r(c) + r(c + 1) + ... + r(c + 7) with r(c) = (c + 1) log(1 + 1 / c) - 1. All of
+    # them are convex, so that their gaps are positive and none cancels.
+    shifts = jnp.arange(8.0, dtype=a.dtype).reshape(8, *(1,) * a.ndim)
+    return _stirling_gap(a + 8, b + 8) + jnp.sum(_step_gap(a + shifts, b + shifts), axis=0)
+
+
+def _step_gap(a, b):
+    # r(a) minus its tangent at b: (a + 1) log(1 + y) + (a - b) / b, or, where these cancel, the
+    # same with y - log(1 + y) factored out.
+    y = (b - a) / (a * (b + 1))
+    is_near = jnp.abs(y) < 0.5
+    near, far = jnp.where(is_near, y, 0.0), jnp.where(is_near, 0.0, y)
+    near_gap = (b - a) ** 2 / (a * b * (b + 1)) - (a + 1) * exp_gap(-jnp.log1p(near))
+    return jnp.where(is_near, near_gap, (a + 1) * jnp.log1p(far) + (a - b) / b)
 
 
 def _stirling_gap(a, b):
-    # The same gap of Stirling's series (c - 1/2) log c - c + log(2 pi) / 2 + sum_n s_n c^-n, which
-    # is log Gamma(c) to 1e-14 for c > 8. With u = b / a, the gap of c^-n is
-    # (1 - u)^2 / u b^-n (n + (n - 1) u + ... + u^(n - 1)), in which nothing cancels.
-    excess, ratio, u = (a - b) / b, log_ratio(a, b), b / a
+    # log_gamma_excess(c) is (log(2 pi) - log c) / 2 + sum_n s_n c^-n to 1e-14 for c > 8. With
+    # u = b / a, the gap of c^-n is (1 - u)^2 / u b^-n (n + (n - 1) u + ... + u^(n - 1)), in which
+    # nothing cancels.
+    u = b / a
     series = sum(
         coefficient * b**-n * jnp.polyval(jnp.arange(1.0, n + 1), u)
         for n, coefficient in zip(range(1, 12, 2), STIRLING, strict=True)
     )
-    gap = (b - 0.5) * (ratio - excess) + b * excess * ratio
-    return gap + excess * (1 - u) * series
+    log_gap = _relative_entropy(b, a, -log_ratio(a, b)) / b  # of -log c
+    return 0.5 * log_gap + (a - b) / b * (1 - u) * series
 
 
 def _full_full_kl(q: FullGaussian, p: FullGaussian) -> Float[Array, ""]:

@@ -8,7 +8,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Key, Num, Shaped
 
-from vae_jax.distributions.base import Distribution
+from vae_jax.distributions.base import Distribution, check_event
 
 
 class Masked(NamedTuple):
@@ -27,8 +27,8 @@ class Observed(Distribution):
     log p = sum_i mask_i log base(x_i): the entries of `base` are independent, so integrating out
     the missing ones means leaving them out. What is stored in them, even NaN, changes neither the
     log-density nor a gradient. A mask with fewer axes than the values applies to all axes that
-    follow: [height, width] to every color. `base` has `log_prob_per_dimension`,
-    `mean` and `some_value`.
+    follow: [height, width] to every color. A mask over all axes of one-hot vectors observes those
+    of which it observes every entry. `base` has `log_prob_per_dimension`, `mean` and `some_value`.
     """
 
     base: Any
@@ -49,13 +49,24 @@ class Observed(Distribution):
         return Masked(values, jnp.ones(self.base.log_prob_per_dimension(values).shape, bool))
 
     def log_prob_per_dimension(self, value: Masked) -> Float[Array, "*event"]:
-        """Return the log-density of each observed entry in nats, and 0 of each missing one."""
+        """Return the log-density of each observed entry in nats, and 0 of each missing one.
+
+        Raises:
+          ValueError: the value has no mask, or another shape than the event: it is not broadcast.
+        """
+        if not isinstance(value, Masked):
+            raise ValueError(
+                f"a value of this distribution is Masked(values, mask), got {type(value).__name__}"
+            )
         # Missing entries are replaced before the density is computed: dropping a NaN afterwards
         # would leave its gradient NaN.
         stand_in = jax.lax.stop_gradient(self.base.some_value)
+        check_event(value.values, stand_in)
         values = jnp.where(spread(value.mask, value.values), value.values, stand_in)
         log_probs = self.base.log_prob_per_dimension(values)
-        return jnp.where(spread(value.mask, log_probs), log_probs, 0)
+        mask = jnp.asarray(value.mask) != 0
+        mask = jnp.all(mask, axis=tuple(range(log_probs.ndim, mask.ndim)))
+        return jnp.where(spread(mask, log_probs), log_probs, 0)
 
     def log_prob(self, value: Masked) -> Float[Array, ""]:
         """Return the log-density of the observed entries in nats."""

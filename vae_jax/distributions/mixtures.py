@@ -9,7 +9,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Float, Key
 
-from vae_jax.distributions.base import Distribution
+from vae_jax.distributions.base import Distribution, check_event
 from vae_jax.distributions.gaussians import Gaussian
 from vae_jax.fast.mixtures import gaussian_log_probs
 
@@ -37,6 +37,11 @@ class Mixture(Distribution):
         means = jax.vmap(lambda component: component.mean)(self.components)
         return jax.tree.map(lambda mean: jnp.tensordot(self.weights, mean, axes=1), means)
 
+    def unbounded(self) -> "Mixture | None":
+        """Return the mixture in the unbounded coordinates of its components, or None."""
+        components = self.components.unbounded()
+        return None if components is None else Mixture(self.log_weights, components)
+
     def sample(self, key: Key[Array, ""]) -> Any:
         """Draw a component by its weight, and a value from it.
 
@@ -47,7 +52,11 @@ class Mixture(Distribution):
         return jax.tree.map(lambda leaf: leaf[k], self.components).sample(key_value)
 
     def log_prob(self, value: Any) -> Float[Array, ""]:
-        """Return log sum_k w_k p_k(value) in nats."""
+        """Return log sum_k w_k p_k(value) in nats.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
         log_probs = _component_log_probs(self.components, value)
         return jax.nn.logsumexp(_add(jax.nn.log_softmax(self.log_weights), log_probs))
 
@@ -64,5 +73,6 @@ def _component_log_probs(components, value):
 
 
 def _flatten(value, component):
+    check_event(value, component.mean, component.log_scale)
     arrays = jnp.broadcast_arrays(value, component.mean, component.log_scale)
     return tuple(jnp.ravel(array) for array in arrays)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Key
 import numpy as np
 
-from vae_jax.distributions.base import Distribution, Factorized, default_kind
+from vae_jax.distributions.base import Distribution, Factorized, check_event, default_kind
 
 
 @jax.tree_util.register_dataclass
@@ -61,7 +61,12 @@ class Levels(Distribution):
         return jnp.where((index < 0) | (index > last), -jnp.inf, chosen)
 
     def log_prob(self, value: Float[Array, "*event"]) -> Float[Array, ""]:
-        """Return the log-probability of `value` in nats, summed over the event axes."""
+        """Return the log-probability of `value` in nats, summed over the event axes.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.logits[..., 0])
         return jnp.sum(self.log_prob_per_dimension(value))
 
 

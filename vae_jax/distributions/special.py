@@ -12,6 +12,22 @@ from jaxtyping import Float
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
 
 
+def finite(logits: Any) -> Float[Array, "*shape"]:
+    """Return logits with infinite ones replaced by finite ones whose sums do not overflow.
+
+    Log-probabilities of them are finite, so that 0 log 0 = 0; `restore_infinity` tells those of
+    probability zero.
+    """
+    limit = float(jnp.finfo(jnp.result_type(logits, float)).max) / 8
+    return jnp.clip(logits, -limit, limit)
+
+
+def restore_infinity(log_probs: Any) -> Float[Array, "*shape"]:
+    """Return log-probabilities of `finite` logits, with -inf for a probability of zero."""
+    limit = float(jnp.finfo(log_probs.dtype).max) / 16
+    return jnp.where(log_probs < -limit, -jnp.inf, log_probs)
+
+
 def log_ratio(a: Any, b: Any, far: Any = None) -> Float[Array, "*shape"]:
     """Return log(a / b) of a, b > 0, precise where a is close to b.
 

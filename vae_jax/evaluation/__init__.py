@@ -9,7 +9,7 @@ from vae_jax.evaluation.gradient_checks import (
     score_function_gradient,
 )
 from vae_jax.evaluation.keys import EvaluationKeys, evaluation_keys, sample_keys
-from vae_jax.evaluation.latents import active_units, posterior_means
+from vae_jax.evaluation.latents import active_units, is_active, posterior_means
 from vae_jax.evaluation.measure import draw_in_chunks, make_measure, terms_of_example
 from vae_jax.evaluation.summary import leave_out, mean_bounds, summarize
 
@@ -24,6 +24,7 @@ __all__ = [
     "draw_in_chunks",
     "estimate",
     "evaluation_keys",
+    "is_active",
     "leave_out",
     "make_measure",
     "map_examples",

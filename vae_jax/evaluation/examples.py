@@ -31,6 +31,7 @@ def map_examples(
       progress: wraps the range of batches, e.g. a progress bar.
     """
     num_examples = len(jax.tree.leaves(examples)[0])
+    batch_size = min(batch_size, num_examples)
     results = []
     for start in progress(range(0, num_examples, batch_size)):
         indices = np.minimum(np.arange(start, start + batch_size), num_examples - 1)

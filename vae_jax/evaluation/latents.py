@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from jax import Array
 import jax.numpy as jnp
-from jaxtyping import Float, Key
+from jaxtyping import Bool, Float, Key
 import numpy as np
 
 
@@ -31,14 +31,44 @@ def posterior_means(key: Key[Array, ""], q: Any, num_samples: int = 100) -> dict
     return {"posterior_mean": mean[0], "posterior_mean_upper": mean[1]}
 
 
-def active_units(
-    posterior_means: Float[np.ndarray, "examples latent *classes"], threshold: float = 0.01
-) -> int:
-    """Count the latent dimensions whose posterior mean varies over examples by > threshold.
+def is_active(
+    posterior_means: Float[np.ndarray, "examples latent *classes"],
+    latents: str = "real",
+    threshold: float = 0.01,
+) -> Bool[np.ndarray, "latent"]:
+    """Tell of each latent dimension whether its posterior mean varies over examples.
 
-    The variances of the entries of a one-hot variable are added: it is one unit.
+    Cov_x(E_{q(z|x)}[z_u]) > 0.01, Section 5.2 of Burda et al. (2016). Their prior is N(0, I): the
+    threshold is a fraction of the variance of a standard prior over such latents, which is 1 of
+    real and of positive ones (Gamma(1, 1)), 1/12 of numbers in (0, 1), 1/4 of bits, and
+    (K - 1) / (K^2 (K + 1)) of each entry of a point of the simplex, all uniform. The variances of
+    the K entries of a one-hot variable are added, to 1 - 1/K: it is one unit.
 
-    A_u = Cov_x(E_{q(z|x)}[z_u]) > 0.01, Section 5.2 of Burda et al. (2016).
+    Args:
+      posterior_means: of examples.
+      latents: what z is, as `models.VAE` says.
+      threshold: fraction of the standard prior's variance.
     """
     variances = np.var(np.asarray(posterior_means, np.float64), axis=0)
-    return int(np.sum(variances.reshape(len(variances), -1).sum(axis=-1) > threshold))
+    by_unit = variances.reshape(len(variances), -1).sum(axis=-1)
+    return by_unit > threshold * _standard_variance(latents, variances.shape)
+
+
+def active_units(
+    posterior_means: Float[np.ndarray, "examples latent *classes"],
+    latents: str = "real",
+    threshold: float = 0.01,
+) -> int:
+    """Count the latent dimensions of which `is_active` is true."""
+    return int(np.sum(is_active(posterior_means, latents, threshold)))
+
+
+def _standard_variance(latents, shape):
+    size = shape[-1]
+    variances = {
+        "unit": 1 / 12,
+        "bits": 1 / 4,
+        "simplex": (size - 1) / (size**2 * (size + 1)),
+        "classes": 1 - 1 / size,
+    }
+    return variances.get(latents, 1.0)

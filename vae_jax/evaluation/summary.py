@@ -20,13 +20,16 @@ def mean_bounds(measured: Sequence[Measured]) -> dict[str, list[float]]:
     }
 
 
-def summarize(measured: Sequence[Measured], bits_dimensions: int = 0) -> dict[str, list[float]]:
+def summarize(
+    measured: Sequence[Measured], bits_dimensions: int = 0, latents: str = "real"
+) -> dict[str, list[float]]:
     """Return the numbers of the final table, one per member: nats unless the name says otherwise.
 
     Args:
       measured: one for each member.
       bits_dimensions: number of values of x that bits per dimension are over; 0: where log p(x|z)
         is no log-probability, they have no meaning and are left out.
+      latents: what z is, as `models.VAE` says.
     """
     likelihoods = [estimate(each["log_likelihood"], "examples") for each in measured]
     summary = mean_bounds(measured) | {
@@ -40,7 +43,7 @@ def summarize(measured: Sequence[Measured], bits_dimensions: int = 0) -> dict[st
     for layer in ("", "_upper"):
         if f"posterior_mean{layer}" in measured[0]:
             means = [each[f"posterior_mean{layer}"] for each in measured]
-            summary[f"active_units{layer}"] = [active_units(each) for each in means]
+            summary[f"active_units{layer}"] = [active_units(each, latents) for each in means]
     return summary
 
 

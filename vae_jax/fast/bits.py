@@ -23,10 +23,16 @@ def log_prob_of_bits(bits: Float[Array, "n"], logits: Float[Array, "n"]) -> Floa
     are that of one product, 1 + m, which (1 + a)(1 + b) = 1 + (a + b + a b) builds from the y, so
     that none of their digits is lost. Beside saving logarithms, XLA's CPU backend computes this
     reduction from the logits as they come, where it writes those of a sum to memory first.
+
+    An infinite logit, of which the plain form makes NaN, is a certain bit: its log-probability is 0
+    or -inf.
     """
     y = jnp.exp(-jnp.abs(logits)).reshape(math.gcd(logits.size, 8), -1)
     m = lax.reduce(y, jnp.zeros((), y.dtype), lambda a, b: a + b + a * b, (0,))
-    return jnp.sum(bits * logits - jnp.maximum(logits, 0)) - jnp.sum(jnp.log1p(m))
+    # 0 where the bit is the likely one; infinite logits must not be subtracted there.
+    is_one_likely = logits > 0
+    linear = jnp.where(bits == is_one_likely, 0, (bits - is_one_likely) * logits)
+    return jnp.sum(linear) - jnp.sum(jnp.log1p(m))
 
 
 @functools.partial(log_prob_of_bits.defjvp, symbolic_zeros=True)

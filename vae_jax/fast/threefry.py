@@ -13,7 +13,7 @@ import jax
 from jax import Array
 from jax.extend.random import define_prng_impl
 import jax.numpy as jnp
-from jaxtyping import Int, Key, UInt32
+from jaxtyping import Integer, Key, UInt32
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -74,6 +74,6 @@ _IMPLEMENTATION = define_prng_impl(
 )
 
 
-def key(seed: int | Int[Array, ""]) -> Key[Array, ""]:
+def key(seed: int | Integer[Array, ""]) -> Key[Array, ""]:
     """Make a key from a seed, to be used like one of `jax.random.key`."""
     return jax.random.key(seed, impl=_IMPLEMENTATION)

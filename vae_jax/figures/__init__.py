@@ -3,6 +3,7 @@
 A title's first line says what is seen and is set in bold; the lines after it give the numbers.
 """
 
+from vae_jax.figures.bars import BAR_HEIGHT, Bars, as_bars, bars_for
 from vae_jax.figures.charts import MARKERS, PALETTE, latent_scatter, training_curves
 from vae_jax.figures.images import (
     Grid,
@@ -14,11 +15,15 @@ from vae_jax.figures.images import (
 )
 
 __all__ = [
+    "BAR_HEIGHT",
     "MARKERS",
     "PALETTE",
+    "Bars",
     "Grid",
     "above_each_other",
+    "as_bars",
     "as_images",
+    "bars_for",
     "image_grid",
     "image_grids",
     "latent_scatter",

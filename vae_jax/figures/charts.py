@@ -1,12 +1,12 @@
 """Points in the latent plane, and curves of training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import contextlib
 from typing import Any
 
 import numpy as np
 
-from vae_jax.figures.pages import LINE, make_figure, wrap_title, write_title
+from vae_jax.figures.pages import LETTER, LINE, make_figure, wrap_title, write_title
 
 # Ten colors that readers with color-vision deficiencies tell apart (Paul Tol's "muted", and
 # black); the markers tell them apart without color.
@@ -16,6 +16,7 @@ PALETTE = (
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 TRAINING, VALIDATION = "#0072B2", "#D55E00"
+_FEW, _MOST_NAMES = 12, 16  # points of a curve that are marked; groups in a legend
 
 
 def latent_scatter(means: np.ndarray, labels: np.ndarray | None, title: str) -> Any:
@@ -104,38 +105,89 @@ _CURVES = {
     "reconstruction": "reconstruction: E log p(x|z)",
     "kl": "KL(q(z|x) || p(z))",
 }
-_SPLITS = {"train": ("training", TRAINING, "-"), "validation": ("validation", VALIDATION, "--")}
+# {split: its name, color, line and marker}
+_SPLITS = {
+    "train": ("training", TRAINING, "-", "o"),
+    "validation": ("validation", VALIDATION, "--", "D"),
+}
 
 
-def training_curves(history: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Any:
+def training_curves(
+    history: Mapping[str, Mapping[str, np.ndarray]], title: str, groups: Sequence[str] = ()
+) -> Any:
     """Draw ELBO, reconstruction and KL against the step, one panel each, a line per member.
 
     The axes show the range of the last nine tenths of the steps, since the first are far off, and
-    at least two nats.
+    at least two nats. Points are marked where there are few, or none beside them that a line would
+    lead to.
 
     Args:
       history: {"train" or "validation": {"step": (points,), "elbo": (points, members),
         "reconstruction": ..., "kl": ...}}, in nats.
       title: above the panels.
+      groups: the name of each member's group, each of which has a color; none: the color tells
+        training from validation.
     """
     lines = wrap_title(title, 1000)
     top = 12 + LINE * len(lines)
-    figure = make_figure(1080, 340 + top)
-    write_title(figure, lines, 0.01)
+    colors = _colors_of(list(dict.fromkeys(groups)))
+    width = 1080 + (LETTER * max(map(len, colors)) + 50 if colors else 0)
+    figure = make_figure(width, 340 + top)
+    write_title(figure, lines, 10.8 / width)
     figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - top / (340 + top)))
     for axes, quantity in zip(figure.subplots(1, 3), _CURVES, strict=True):
         for split, curve in history.items():
-            name, color, dashes = _SPLITS.get(split, (split, "0.4", ":"))
-            style = {"color": color, "linestyle": dashes, "linewidth": 1.8}
-            drawn = axes.plot(np.ravel(curve["step"]), curve[quantity], **style)
-            drawn[0].set_label(name)
+            _, color, line, marker = _split_style(split)
+            for i, values in enumerate(np.transpose(curve[quantity])):
+                style = {"color": colors[groups[i]] if groups else color, "linestyle": line}
+                style |= {"linewidth": 1.8, "marker": marker, "markersize": 4}
+                axes.plot(np.ravel(curve["step"]), values, markevery=_to_mark(values), **style)
         axes.set_ylim(*_settled_range(history, quantity))
         axes.set_title(_CURVES[quantity], fontsize=11)
         axes.set(xlabel="step", ylabel="nats per example")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(fontsize=10, loc="lower right")
+    _write_legends(figure, history, colors)
     return figure
+
+
+def _colors_of(groups: Sequence[str]) -> dict[str, Any]:
+    """Return a color for each group: of the palette, or of a scale where there are more."""
+    if len(groups) <= len(PALETTE):
+        return dict(zip(groups, PALETTE, strict=False))
+    from matplotlib import colormaps
+
+    return dict(zip(groups, colormaps["viridis"](np.linspace(0, 0.95, len(groups))), strict=True))
+
+
+def _to_mark(values: np.ndarray) -> np.ndarray:
+    """Return which points of a line get a marker: all of few, otherwise those that stand alone."""
+    is_known = np.pad(np.isfinite(values), 1)
+    stand_alone = is_known[1:-1] & ~is_known[:-2] & ~is_known[2:]
+    return np.ones_like(stand_alone) if len(values) <= _FEW else stand_alone
+
+
+def _write_legends(figure: Any, history: Mapping[str, Any], colors: Mapping[str, Any]) -> None:
+    """Say in the first panel which line is training, and beside the last which color is what."""
+    from matplotlib.lines import Line2D
+
+    style = {"markersize": 4, "linewidth": 1.8}
+    lines = [
+        Line2D([], [], label=name, color="0.3" if colors else own, ls=line, marker=marker, **style)
+        for name, own, line, marker in map(_split_style, history)
+    ]
+    figure.axes[0].legend(handles=lines, fontsize=10, loc="lower right")
+    if not colors:
+        return
+    shown = list(colors)[:: -(-len(colors) // _MOST_NAMES)]
+    patches = [Line2D([], [], color=colors[group], linewidth=3, label=group) for group in shown]
+    some = f"{len(shown)} of {len(colors)}" if len(shown) < len(colors) else None
+    outside = {"loc": "outside right center", "frameon": False}
+    figure.legend(handles=patches, title=some, fontsize=10, **outside)
+
+
+def _split_style(split: str) -> tuple[str, str, str, str]:
+    return _SPLITS.get(split, (split, "0.4", ":", "s"))
 
 
 def _settled_range(history: Mapping[str, Any], quantity: str) -> tuple[float, float]:

@@ -36,11 +36,12 @@ class Grid(NamedTuple):
 def as_images(xs: np.ndarray) -> np.ndarray:
     """Return examples as images (examples, height, width, 1 or 3); vectors become square-ish.
 
-    A flat vector is laid out row by row in the least square that holds it, padded with NaN.
+    A flat vector is laid out row by row in the least square that holds it, padded with NaN. The
+    opacity of RGBA, a fourth color, is not shown.
     """
     xs = np.asarray(xs, np.float32)
-    if xs.ndim == 4 and xs.shape[-1] in (1, 3):
-        return xs
+    if xs.ndim == 4 and xs.shape[-1] in (1, 3, 4):
+        return xs[..., :3]
     if xs.ndim == 3:
         return xs[..., None]
     flat = xs.reshape(len(xs), -1)

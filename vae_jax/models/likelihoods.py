@@ -24,6 +24,7 @@ from vae_jax.distributions import (
     Levels,
     Poisson,
 )
+from vae_jax.distributions.gaussians import TrackedGaussian
 from vae_jax.fast.reductions import mean_over_examples
 from vae_jax.lookup import check_positive, look_up
 
@@ -120,7 +121,7 @@ def make_gaussian_optimal_scale(
 ) -> Likelihood:
     """Real numbers: a Gaussian with one sigma for all values, the root mean squared training error.
 
-    Section 4 of Rybkin et al. (2021).
+    Section 4 of Rybkin et al. (2021). `training.optimizers.set_optimal_scales` sets sigma.
 
     Args:
       likelihood_scale: the initial sigma, in units of x as the model sees it.
@@ -129,18 +130,17 @@ def make_gaussian_optimal_scale(
     check_positive(likelihood_scale=likelihood_scale, likelihood_floor=likelihood_floor)
 
     def make(outputs, own):
-        # Scaled so that its gradient is a mean over the values, not their sum, which is what
-        # `optimizers.set_optimal_scales` expects.
-        log_scale = own["optimal_log_scale"]
-        scaled = log_scale / outputs.size
-        floored = jnp.maximum(log_scale, math.log(likelihood_floor))
-        return Gaussian(outputs, scaled + jax.lax.stop_gradient(floored - scaled))
+        log_scale = jnp.maximum(own["optimal_log_scale"], math.log(likelihood_floor))
+        # Whatever these parameters are, they add 0, and only their gradients matter.
+        error, count = (own[name] - jax.lax.stop_gradient(own[name]) for name in ("error", "count"))
+        return TrackedGaussian(outputs, log_scale, error, count)
 
-    return Likelihood(
-        make,
-        mean_over_examples,
-        lambda: {"optimal_log_scale": jnp.log(jnp.float32(likelihood_scale))},
-    )
+    def own():
+        zero = jnp.float32(0)
+        start = jnp.log(jnp.float32(likelihood_scale))
+        return {"optimal_log_scale": start, "error": zero, "count": zero}
+
+    return Likelihood(make, mean_over_examples, own)
 
 
 def make_gaussian_scale_per_value(

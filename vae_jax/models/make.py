@@ -14,7 +14,7 @@ from vae_jax.models.parts import ONLY, Field, Parts
 from vae_jax.models.posteriors import POSTERIORS
 from vae_jax.models.priors import PRIORS, check_pair
 from vae_jax.models.vae import VAE, join_parts
-from vae_jax.networks import NETWORKS, Branches, check_sizes
+from vae_jax.networks import LARGEST_SIZE, NETWORKS, Branches, check_sizes
 
 # {name: (type of the layers' arithmetic, type of parameters and of all densities)}
 PRECISIONS = {
@@ -68,6 +68,7 @@ def make_vae(
         shape that the network cannot take, a prior that is not over the posterior's latents, or
         float64 without x64.
     """
+    check_shape(shape)
     rows = _look_up_rows(shape, network, posterior, prior, likelihood, options)
     check_sizes(latent_dim=latent_dim)
     compute, storage = _look_up_precision(precision)
@@ -99,8 +100,27 @@ def make_vae(
         condition=condition,
         compute=compute,
         storage=storage,
+        masked=masked,
     )
-    return join_parts(parts, masked)
+    return join_parts(parts)
+
+
+def check_shape(shape: Any) -> None:
+    """Refuse what is not the shape of one example.
+
+    Raises:
+      ValueError: with what was given.
+    """
+    shapes = shape if isinstance(shape, Mapping) else {"x": shape}
+    for name, each in shapes.items():
+        if not isinstance(each, tuple | list):
+            raise ValueError(
+                "shape must be that of one example, such as (28, 28, 1), or {field: such a "
+                f"tuple}}; got {each!r}"
+            )
+        check_sizes(**{f"shape of {name}": each})
+    if not shapes:
+        raise ValueError("shape must name at least one field, got {}")
 
 
 def _look_up_rows(shape, network, posterior, prior, likelihood, options):
@@ -155,6 +175,11 @@ def make_vae_for(
       ValueError: a likelihood that is not a density of the data, a condition that they do not
         have, or what `make_vae` raises.
     """
+    if not hasattr(dataset, "fields"):
+        raise ValueError(
+            f"make_vae_for needs a data set, such as vae_jax.from_arrays(x), got "
+            f"{type(dataset).__name__}"
+        )
     return make_vae(
         dataset.shape,
         likelihood=choose_likelihood(dataset, likelihood),
@@ -192,7 +217,7 @@ def choose_condition(dataset: Any) -> int | tuple[int, ...]:
     """Return what y is: the number of classes of a label, or the shape of an array.
 
     Raises:
-      ValueError: the data have no y, or labels below zero.
+      ValueError: the data have no y, or labels below zero or beyond LARGEST_SIZE.
     """
     condition = dataset.condition
     if condition is None:
@@ -200,10 +225,13 @@ def choose_condition(dataset: Any) -> int | tuple[int, ...]:
             f"conditional=True needs y, which {dataset.name} has not: give labels under key 'y', "
             "or parts of the image by given_quadrants=1"
         )
-    if isinstance(condition, int):
-        lowest = min(part.y.min() for part in (dataset.train, dataset.validation, dataset.test))
-        if lowest < 0:
-            raise ValueError(f"'y' of {dataset.name} must be labels 0, 1, ..., got {lowest}")
+    if isinstance(condition, int) and dataset.labels[0] < 0:
+        raise ValueError(f"'y' of {dataset.name} must be labels 0, 1, ..., got {dataset.labels[0]}")
+    if isinstance(condition, int) and condition > LARGEST_SIZE:
+        raise ValueError(
+            f"'y' of {dataset.name} must be labels below {LARGEST_SIZE:,}, got {condition - 1}"
+            ": number the classes from 0, or give y as floats to use its values"
+        )
     return condition
 
 

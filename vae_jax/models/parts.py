@@ -101,6 +101,8 @@ class Parts(NamedTuple):
     """Type of the layers' arithmetic."""
     storage: Any
     """Type of the parameters and of all densities."""
+    masked: bool = False
+    """Whether x is Masked(values, mask)."""
 
     @property
     def is_plain(self) -> bool:
@@ -135,14 +137,27 @@ class Parts(NamedTuple):
         """Refuse what is not one example.
 
         Raises:
-          ValueError: other fields, or an array of another shape or of stored integers.
+          ValueError: other fields, an array of another shape or of stored integers, or a mask
+            that the model does not know, or none where it does.
         """
+        self.check_masked(x)
         x = x.values if isinstance(x, Masked) else x
         if not self.is_plain and (not isinstance(x, Mapping) or set(x) != set(self.fields)):
             given = ", ".join(x) if isinstance(x, Mapping) else f"shape {jnp.shape(x)}"
             raise ValueError(f"x must have the fields {', '.join(self.fields)}; got {given}")
         for name, field in self.fields.items():
             field.check(x if self.is_plain else x[name], f"x {name}".rstrip())
+
+    def check_masked(self, x: Any) -> None:
+        """Refuse a mask that the model does not know, or none where it does.
+
+        Raises:
+          ValueError: with the remedy.
+        """
+        if isinstance(x, Masked) and not self.masked:
+            raise ValueError("x is Masked: make the model by masked=True")
+        if self.masked and not isinstance(x, Masked):
+            raise ValueError("this model of masked=True needs x as Masked(values, mask)")
 
     def check_z(self, z: Any) -> None:
         """Refuse what is not one z, or its lower layer.
@@ -159,7 +174,17 @@ class Parts(NamedTuple):
             _check_one(each, like.shape, "z")
 
     def init(self, key: Key[Array, ""], examples: Any) -> dict:
-        """Return first parameters; initial biases are set from the examples."""
+        """Return first parameters; initial biases are set from the examples.
+
+        Raises:
+          ValueError: no examples, or values that the likelihood is not a density of.
+        """
+        if not hasattr(examples, "x"):
+            raise ValueError(
+                "init needs examples, whose arrays have a leading axis over examples: wrap those "
+                f"by vae_jax.Examples(x, y), got {type(examples).__name__}"
+            )
+        self.check_masked(examples.x)
         key_encoder, key_decoder, key_q, key_p = jax.random.split(key, 4)
         xs, filled = seen(examples.x), filled_up(examples.x)
         x = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:]), xs)

@@ -22,6 +22,7 @@ from vae_jax.distributions import (
     Gamma,
     Gaussian,
 )
+from vae_jax.lookup import check_whole
 from vae_jax.networks import DenseEncoder, Layers, check_sizes, flows
 
 # Posterior scales lie within exp(-10) .. exp(10), by a smooth bound. Sample, density and KL all use
@@ -111,6 +112,7 @@ def make_gaussian(latent_dim: int, layers: Layers) -> Posterior:
 
 def make_full_gaussian(latent_dim: int, layers: Layers) -> Posterior:
     """Gaussian with full covariance, given by its Cholesky factor."""
+    check_whole(1, 10_000, **{"latent_dim of a full covariance": latent_dim})
     return Posterior(
         2 * latent_dim + latent_dim * (latent_dim - 1) // 2,
         lambda own, outputs: read_full_gaussian(outputs, latent_dim),
@@ -189,7 +191,7 @@ def make_categorical(latent_dim: int, layers: Layers, *, num_classes: int = 10) 
     Args:
       num_classes: classes of each discrete variable.
     """
-    check_sizes(num_classes=num_classes)
+    check_sizes(num_classes=num_classes, **{"latent_dim * num_classes": latent_dim * num_classes})
     shape = (latent_dim, num_classes)
     return Posterior(
         latent_dim * num_classes,

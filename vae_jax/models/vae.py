@@ -33,13 +33,8 @@ class VAE(NamedTuple):
         return self.latents in DISCRETE_LATENTS
 
 
-def join_parts(parts: Parts, masked: bool) -> VAE:
-    """Return the functions of a VAE.
-
-    Args:
-      parts: its modules and rows.
-      masked: whether x is Masked(values, mask).
-    """
+def join_parts(parts: Parts) -> VAE:
+    """Return the functions of a VAE."""
 
     def encode(params, x, y=None):
         parts.check_x(x)
@@ -50,7 +45,7 @@ def join_parts(parts: Parts, masked: bool) -> VAE:
         if not parts.is_plain:
             return Product({name: parts.decode(params, name, z, y) for name in parts.fields})
         likelihood = parts.decode(params, ONLY, z, y)
-        return Observed(likelihood) if masked else likelihood
+        return Observed(likelihood) if parts.masked else likelihood
 
     def prior(params, y=None):
         features = parts.featurize(y)

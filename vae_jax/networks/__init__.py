@@ -19,6 +19,7 @@ from vae_jax.networks.dense import Dense, DenseDecoder, DenseEncoder
 from vae_jax.networks.layers import (
     ACTIVATIONS,
     INITIALIZERS,
+    LARGEST_SIZE,
     Layers,
     NetworkPair,
     check_sizes,
@@ -31,6 +32,7 @@ NETWORKS = DENSE_ROWS | CONVOLUTIONAL_ROWS
 __all__ = [
     "ACTIVATIONS",
     "INITIALIZERS",
+    "LARGEST_SIZE",
     "NETWORKS",
     "Branches",
     "ConvDecoder",

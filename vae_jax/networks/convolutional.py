@@ -113,7 +113,7 @@ def make_conv(
       initializer: of all kernels, a row of networks.INITIALIZERS.
 
     Raises:
-      ValueError: an unknown activation or initializer, or a size below one.
+      ValueError: an unknown activation or initializer, or a size that is not possible.
     """
     return _pair(make_layers(hidden, activation, initializer, channels))
 
@@ -134,7 +134,7 @@ def make_resnet(
       initializer: of all kernels, a row of networks.INITIALIZERS.
 
     Raises:
-      ValueError: an unknown activation or initializer, or a size below one.
+      ValueError: an unknown activation or initializer, or a size that is not possible.
     """
     return _pair(make_layers(hidden, activation, initializer, channels, residual=True))
 

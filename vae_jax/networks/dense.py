@@ -13,7 +13,7 @@ from vae_jax.networks.layers import Layers, NetworkPair, join, make_layers
 class Dense(nn.Module):
     """A stack of dense layers, each followed by the activation, or gated.
 
-    A gated layer is (W x + b) * sigmoid(V x + c): Dauphin et al. (2017), and Section 4.2 of
+    A gated layer is (W x + b) * sigmoid(V x + c): Dauphin et al. (2017), and Section 5.1 of
     Tomczak & Welling (2018).
     """
 
@@ -70,7 +70,7 @@ def make_mlp(
       initializer: of all kernels, a row of networks.INITIALIZERS.
 
     Raises:
-      ValueError: an unknown activation or initializer, or a size below one.
+      ValueError: an unknown activation or initializer, or a size that is not possible.
     """
     return _pair(make_layers(hidden, activation, initializer))
 
@@ -85,7 +85,7 @@ def make_gated_mlp(
       initializer: of all kernels, a row of networks.INITIALIZERS.
 
     Raises:
-      ValueError: an unknown initializer, or a size below one.
+      ValueError: an unknown initializer, or a size that is not possible.
     """
     return _pair(make_layers(hidden, initializer=initializer, gated=True))
 

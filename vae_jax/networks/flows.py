@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from jaxtyping import Float, Key
 
 from vae_jax.distributions import Distribution, Flow
-from vae_jax.lookup import look_up
+from vae_jax.lookup import check_whole, look_up
 from vae_jax.networks.dense import Dense
-from vae_jax.networks.layers import ACTIVATIONS, Layers
+from vae_jax.networks.layers import ACTIVATIONS, LARGEST_SIZE, Layers
 
 # A layer's scales lie within exp(-3) .. exp(3).
 LOG_SCALE_BOUND = 3.0
@@ -130,7 +130,7 @@ def make_coupling(
 
     def affine(params, z, context):
         mapped = _shift_and_log_scale(network.apply(params, z[:num_kept], context))
-        return tuple(jnp.concatenate([jnp.zeros(num_kept), part]) for part in mapped)
+        return tuple(jnp.pad(part, (num_kept, 0)) for part in mapped)
 
     def invert(params, value, context):
         shift, log_scale = affine(params, value, context)
@@ -215,7 +215,8 @@ def _make_apply(affine, invert, reorder, num_layers, context_dim):
         return z, jnp.sum(log_dets)
 
     def apply(params: Any, base: Distribution, context: Array | None = None) -> Flow:
-        context = jnp.zeros(0) if context is None else context
+        # No wider a type than the others have, where jax makes float64 by default.
+        context = jnp.zeros(0, jnp.float32) if context is None else context
         if context.shape != (context_dim,):
             raise ValueError(f"the context's shape is {context.shape}, expected ({context_dim},)")
         bind = functools.partial(jax.tree_util.Partial, params=params, context=context)
@@ -231,10 +232,9 @@ def _hidden_layers(hidden, activation):
 def _check_sizes(num_dimensions, hidden, num_layers, context_dim, least_dimensions):
     given = {
         "num_dimensions": (num_dimensions, least_dimensions),
-        "hidden": (min(hidden, default=1), 1),
+        "hidden": (hidden, 1),
         "num_layers": (num_layers, 1),
         "context_dim": (context_dim, 0),
     }
     for name, (value, least) in given.items():
-        if value < least:
-            raise ValueError(f"{name} of a flow must be >= {least}, got {value}")
+        check_whole(least, LARGEST_SIZE, **{f"{name} of a flow": value})

@@ -8,7 +8,11 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vae_jax.lookup import look_up
+from vae_jax.lookup import check_whole, look_up
+
+# Beyond these nobody has a use, and arrays fill the memory or programs compile for many minutes.
+LARGEST_SIZE = 1_000_000
+MOST_LAYERS = 64
 
 ACTIVATIONS: dict[str, Callable] = {
     "elu": nn.elu,
@@ -55,8 +59,11 @@ def make_layers(
     """Make Layers of the options of a row of NETWORKS.
 
     Raises:
-      ValueError: an unknown activation or initializer, or a size below one.
+      ValueError: an unknown activation or initializer, or a size that is not possible.
     """
+    for name, sizes in {"hidden": hidden, "channels": channels}.items():
+        if not isinstance(sizes, tuple | list):
+            raise ValueError(f"{name} must be a tuple, such as (200, 200), got {sizes!r}")
     check_sizes(hidden=hidden, channels=channels)
     return Layers(
         tuple(hidden),
@@ -79,15 +86,16 @@ class NetworkPair(NamedTuple):
     """check_shape(shape) raises ValueError for examples that the pair cannot take."""
 
 
-def check_sizes(**sizes: int | tuple[int, ...]) -> None:
-    """Refuse sizes below one.
+def check_sizes(**sizes: Any) -> None:
+    """Refuse sizes that are not whole numbers in 1 .. LARGEST_SIZE, or too many layers.
 
     Raises:
       ValueError: with the name of the size and its value.
     """
+    check_whole(1, LARGEST_SIZE, **sizes)
     for name, size in sizes.items():
-        if min(size if isinstance(size, tuple | list) else (size,), default=1) < 1:
-            raise ValueError(f"{name} must be >= 1, got {size}")
+        if isinstance(size, tuple | list) and len(size) > MOST_LAYERS:
+            raise ValueError(f"{name} must name at most {MOST_LAYERS} layers, got {len(size)}")
 
 
 def join(features: Float[Array, "features"], context: Any) -> Float[Array, "both"]:

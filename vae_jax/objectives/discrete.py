@@ -7,13 +7,12 @@ from jax import Array
 from jaxtyping import Key
 
 from vae_jax.fast.mapping import map_leading
-from vae_jax.lookup import check_positive, look_up
+from vae_jax.lookup import check_not_negative, check_positive, look_up
 from vae_jax.objectives.elbo import elbo
 from vae_jax.objectives.estimators import sample_terms
 from vae_jax.objectives.objective import (
     Objective,
     check_latents,
-    check_not_negative,
     check_num_samples,
     elbo_metrics,
     no_parameters,

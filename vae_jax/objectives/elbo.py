@@ -3,9 +3,9 @@
 from jax import Array
 from jaxtyping import Float
 
+from vae_jax.lookup import check_not_negative
 from vae_jax.objectives.objective import (
     Objective,
-    check_not_negative,
     check_num_samples,
     make_bound_objective,
 )

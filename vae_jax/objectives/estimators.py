@@ -27,9 +27,20 @@ def sample_terms(keys: Key[Array, "samples"], vae: Any, params: Any, x: Any, y: 
       y: its condition, or None.
     """
     q, p = vae.encode(params, x, y), vae.prior(params, y)
+    drawn_q, drawn_p, latent = _in_coordinates_of_every_sample(q, p)
 
     def terms_of_one_sample(key):
-        z, log_posterior = q.sample_and_log_prob(key)
-        return vae.decode(params, z, y).log_prob(x), p.log_prob(z), log_posterior
+        value, log_posterior = drawn_q.sample_and_log_prob(key)
+        log_likelihood = vae.decode(params, latent(value), y).log_prob(x)
+        return log_likelihood, drawn_p.log_prob(value), log_posterior
 
     return Terms(*map_leading(terms_of_one_sample, keys), closed_form_kl(q, p))
+
+
+def _in_coordinates_of_every_sample(q, p):
+    # The ratio of the densities is the same in all coordinates, but floats near the ends of the
+    # support are not: log q - log p of samples of Beta(.05, .05) would be off by nats.
+    unbounded = q.unbounded(), p.unbounded()
+    if None in unbounded:
+        return q, p, lambda value: value
+    return *unbounded, unbounded[0].latent

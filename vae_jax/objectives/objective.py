@@ -1,7 +1,6 @@
 """What an objective is, and how a bound on log p(x) becomes one."""
 
 from collections.abc import Callable, Mapping
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +8,7 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Key
 
+from vae_jax.lookup import check_whole
 from vae_jax.objectives.estimators import sample_terms
 from vae_jax.objectives.terms import Terms, kl, reconstruction
 
@@ -101,22 +101,10 @@ def check_latents(vae: Any, relaxes: bool) -> None:
     raise ValueError(f"this objective does not train {kind} latents ({vae.latents}): {remedy}")
 
 
-def check_not_negative(**options: float | int) -> None:
-    """Refuse options that are negative, infinite or NaN.
-
-    Raises:
-      ValueError: with the option and its value.
-    """
-    for name, value in options.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be >= 0 and finite, got {value}")
-
-
 def check_num_samples(num_samples: int) -> None:
-    """Refuse fewer than one sample of z per example.
+    """Refuse fewer than one sample of z per example, or more than a million.
 
     Raises:
       ValueError: with the number given.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be >= 1, got {num_samples}")
+    check_whole(1, 1_000_000, num_samples=num_samples)

@@ -29,4 +29,4 @@ class LinearWarmup(NamedTuple):
 
     def __call__(self, step: Any) -> Any:
         """Return the weight at `step`."""
-        return jnp.minimum(1.0, step / self.num_steps) if self.num_steps else 1.0
+        return jnp.minimum(1.0, step / float(self.num_steps)) if self.num_steps else 1.0

@@ -15,9 +15,9 @@ class Terms(NamedTuple):
     log_likelihood: Float[Array, "samples"]
     """log p(x|z_k)."""
     log_prior: Float[Array, "samples"]
-    """log p(z_k)."""
+    """log p(z_k); of gamma, beta and Dirichlet variables the density of z's logarithm or logit."""
     log_posterior: Float[Array, "samples"]
-    """log q(z_k|x)."""
+    """log q(z_k|x), a density of the same coordinates."""
     closed_form_kl: Float[Array, ""] | None
     """KL(q(z|x) || p(z)), or None where the pair has no closed form."""
 

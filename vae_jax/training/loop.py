@@ -1,6 +1,7 @@
 """Many updates in one jitted call, and what becomes of a run that is no longer finite."""
 
 from collections.abc import Callable
+import functools
 from typing import Any
 
 import jax
@@ -76,6 +77,7 @@ def _steps_of_one_run(train_step, batches):
 
 
 def _check_stop(jitted):
+    @functools.wraps(jitted)
     def train_steps(state, source, stop):
         done = int(state.step)
         if stop <= done:

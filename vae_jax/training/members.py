@@ -46,7 +46,15 @@ def init_members(
       keys: the key of each member's run.
       hparams: numbers, the same for all members, or arrays with one number per member.
       *shared, **options: the further arguments of `init_state`, which members share.
+
+    Raises:
+      ValueError: one key instead of an array of keys.
     """
+    if jnp.ndim(keys) != 1:
+        raise ValueError(
+            "keys must be an array with one key per member, such as jax.random.split(key, 1); got "
+            f"shape {jnp.shape(keys)}"
+        )
     hparams = {
         name: jnp.broadcast_to(jnp.asarray(value, jnp.float32), keys.shape)
         for name, value in hparams.items()

@@ -5,7 +5,6 @@ keyword arguments are its options.
 """
 
 from collections.abc import Callable, Mapping
-import math
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from vae_jax.fast.adam import scale_by_adam
-from vae_jax.lookup import check_options, look_up
+from vae_jax.lookup import check_not_negative, check_options, check_whole, look_up
 
 Optimizer = Callable[[Mapping[str, Array]], optax.GradientTransformation]
 
@@ -134,6 +133,7 @@ def cosine(num_steps: int, warmup_steps: int, *, end_factor: float = 1e-3) -> op
     Args:
       end_factor: last value, as a fraction of the peak.
     """
+    check_not_negative(end_factor=end_factor)
     return optax.cosine_decay_schedule(1.0, num_steps - warmup_steps, alpha=end_factor)
 
 
@@ -150,7 +150,9 @@ def piecewise(
       boundaries: steps of the run at which the learning rate falls.
       decay_factor: by which it is multiplied there.
     """
-    falls = {int(step) - warmup_steps: decay_factor for step in boundaries}
+    check_whole(0, 2**31 - 1, boundaries=boundaries)
+    check_not_negative(decay_factor=decay_factor)
+    falls = {step - warmup_steps: decay_factor for step in boundaries}
     return optax.piecewise_constant_schedule(1.0, falls)
 
 
@@ -207,12 +209,14 @@ def make_optimizer(
       **options: of that row.
 
     Raises:
-      ValueError: an unknown name or option, or a negative norm.
+      ValueError: an unknown name or option, a negative norm, or an option out of range.
     """
     row = look_up(OPTIMIZERS, name, "name")
     check_options(options, [("name", name)], {"name": OPTIMIZERS})
-    if not 0 <= clip_norm < math.inf:
-        raise ValueError(f"clip_norm must be >= 0 and finite, got {clip_norm}")
+    check_not_negative(clip_norm=clip_norm, **options)
+    for option in ("b1", "b2", "decay", "momentum"):
+        if options.get(option, 0) >= 1:
+            raise ValueError(f"{option} must lie in 0 .. 1, below 1, got {options[option]}")
 
     def optimizer(hparams):
         update = row(lambda count: hparams["learning_rate"] * schedule(count), **options)
@@ -225,23 +229,42 @@ def make_optimizer(
 
 def set_optimal_scales(
     optimizer: optax.GradientTransformation, weight: float = 0.05
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Return `optimizer`, but for parameters named "optimal_log_scale", which need no search.
 
     The sigma^2 that maximises a Gaussian likelihood is the mean squared error e: Rybkin et al.
-    (2021), Section 4. Here it is a running mean over training batches, each with the weight
-    `weight`; evaluation finds it fixed. The gradient of -log p(x|z) by log sigma, per value, is
-    g = 1 - e / sigma^2, so that sigma^2 + weight (e - sigma^2) = sigma^2 (1 - weight g).
+    (2021), Section 4. Here it is a running mean over training batches, sigma^2 + weight (e -
+    sigma^2); evaluation finds it fixed. e is the ratio of the gradients by the parameters "error"
+    and "count" beside it (see `distributions.gaussians.TrackedGaussian`), whatever the weight of
+    log p(x|z) in the objective; where that is 0, sigma stays. A floor of sigma does not stop the
+    running mean, which returns from below it as fast as from anywhere.
     """
 
-    def update(gradients, state, params=None, **extra):
-        updates, state = optimizer.update(gradients, state, params, **extra)
+    def update(gradients, state, params, **extra):
+        zeros = jax.tree.map(jnp.zeros_like, gradients)
+        others = jax.tree.map(_unless_tracked, gradients, zeros, is_leaf=_is_tracked)
+        updates, state = optimizer.update(others, state, params, **extra)
 
-        def replace(path, ordinary, gradient):
-            if jax.tree_util.DictKey("optimal_log_scale") not in path:
-                return ordinary
-            return 0.5 * jnp.log1p(-weight * gradient)
+        def replace(gradient, ordinary, param):
+            return _track(gradient, param, weight) if _is_tracked(gradient) else ordinary
 
-        return jax.tree_util.tree_map_with_path(replace, updates, gradients), state
+        return jax.tree.map(replace, gradients, updates, params, is_leaf=_is_tracked), state
 
     return optax.GradientTransformationExtraArgs(optimizer.init, update)
+
+
+def _is_tracked(node):
+    return isinstance(node, Mapping) and "optimal_log_scale" in node
+
+
+def _unless_tracked(gradient, zero):
+    return zero if _is_tracked(gradient) else gradient
+
+
+def _track(gradient, param, weight):
+    is_absent = gradient["count"] == 0
+    error = gradient["error"] / jnp.where(is_absent, 1, gradient["count"])
+    log_variance = 2 * param["optimal_log_scale"]
+    tracked = jnp.logaddexp(math.log1p(-weight) + log_variance, math.log(weight) + jnp.log(error))
+    change = jnp.where(is_absent, 0, 0.5 * (tracked - log_variance))
+    return jax.tree.map(jnp.zeros_like, gradient) | {"optimal_log_scale": change}
