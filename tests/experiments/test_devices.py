@@ -100,7 +100,7 @@ def test_two_processes_equal_one(alone, tmp_path):
     assert_same_run(tmp_path / "first", alone)
 
 
-# What jax 0.10.2 wrote to the standard error before it aborted, shortened.
+# What jax 0.10.2 wrote to the standard error before it aborted, as recorded; stack traces cut.
 AGENT = "E1121 15:50:50.809351   12513 coordination_service_agent.cc:289] Polled an error from c\n"
 FATAL = (
     "F1121 15:50:50.809558   12513 client.h:80] Terminating process because the JAX distributed "
@@ -115,7 +115,7 @@ REPORTS = {
         f"E1121 15:50:50.808782   12502 coordination_service.cc:1549] [1651] Use error polling to "
         f"propagate the following error to all tasks: {UNHEALTHY}3\n{CRASHED}"
         f"{AGENT}{FATAL}: {UNHEALTHY}3\n{CRASHED}"
-        f"RPC: /xla.coordination.CoordinationService/PollForError [t='']\n{TRACE}",
+        f"RPC: /xla.coordination.CoordinationService/PollForError [type='']\n{TRACE}",
         "process 3 was lost",
     ),
     "a kill of process 0": (

@@ -187,7 +187,10 @@ def test_bytes_of_the_layers_are_those_of_their_outputs():
 @pytest.mark.slow
 def test_no_more_is_asked_for_than_xla_needs():
     """Oracle: XLA's own analysis of the compiled training, for wide layers and for many samples."""
-    for fields in ({"vae__hidden": (1000, 1000)}, {"objective__num_samples": 300}):
+    for fields in (
+        {"vae__hidden": (1000, 1000)},
+        {"vae__hidden": (200, 200), "objective__num_samples": 300},
+    ):
         run = small_run(**fields)
         state = jax.eval_shape(run.init, run.dataset.train)
         compiled = run.train_steps.__wrapped__.lower(state, run.dataset.train, 10).compile()

@@ -208,6 +208,8 @@ def main():
             if endings == ["run"] and given.train_every and i % given.train_every == 0:
                 endings.append(outcome(train, config, list(drawn)))
             slowest = max(slowest, time.monotonic() - started)
+            if (i + 1) % 100 == 0:
+                print(f"{i + 1} of {given.count}", flush=True)
             for what, ended in zip(("traced", "trained"), endings, strict=False):
                 is_good = ended in ("run", "refused", "diverged")
                 counts[f"{what}: {ended if is_good else 'bad'}"] += 1
