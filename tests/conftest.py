@@ -1,6 +1,7 @@
 """What the tests share: where prepared data are, one small trained run, quick compilations."""
 
 import atexit
+import fcntl
 import gc
 import importlib.metadata
 import os
@@ -59,9 +60,14 @@ def own_cache(shared_cache, monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """A finished small run of two seeds: (workdir, what it printed)."""
-    workdir = tmp_path_factory.mktemp("run") / "new" / "elbo"
-    done = train(workdir, *TRAINED)
-    assert done.returncode == 0, done.stderr
-    return workdir, done.stdout
+def trained(shared_cache):
+    """A finished small run of two seeds, which all processes share: (workdir, what it printed)."""
+    folder = Path(shared_cache)
+    workdir, printed = folder / "run" / "new" / "elbo", folder / "printed.txt"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not printed.exists():
+            done = train(workdir, *TRAINED)
+            assert done.returncode == 0, done.stderr
+            printed.write_text(done.stdout)
+    return workdir, printed.read_text()

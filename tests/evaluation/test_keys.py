@@ -15,6 +15,8 @@ from experiments.support.sweeps import Member
 from tests.evaluation.recording import make_recording_vae
 from vae_jax import datasets, evaluation, training
 from vae_jax.datasets import batches
+from vae_jax.lookup import options_of
+from vae_jax.objectives import make_elbo
 
 NUM_EXAMPLES, NUM_SAMPLES = 10, 10
 
@@ -41,10 +43,10 @@ def make_run(vae):
     data = datasets.load_dataset("digit_halves", binarization="dynamic")
     data = data._replace(test=jax.tree.map(lambda leaf: leaf[:NUM_EXAMPLES], data.test))
     # The programs ask these few things of a config.
-    config = collections.namedtuple("Config", "vae")
+    config = collections.namedtuple("Config", "vae objective")
     block = collections.namedtuple("Block", "conditional likelihood")
     return Run(
-        config=config(block(False, "bernoulli")),
+        config=config(block(False, "bernoulli"), {"name": "elbo"} | options_of(make_elbo)),
         dataset=data,
         vae=vae,
         init=None,
