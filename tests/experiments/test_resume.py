@@ -155,10 +155,10 @@ def test_damaged_newest_checkpoint_falls_back(whole, tmp_path):
 KINDS = {
     "members": ("beta", "--config.num_seeds=3"),
     "sweep": ("beta", "--config.sweep=objective.beta=1,4"),
-    "iwae": ("iwae", "--config.training.patience=0"),
+    "iwae": ("beta", "--config.objective.name=iwae"),
     "concrete": ("concrete", "--config.optimizer.ema_decay=0"),
     "conditional": ("cvae", "--config.training.eval_every_epochs=1"),
-    "early stopping": ("elbo", "--config.training.patience=1"),
+    "early stopping": ("beta", "--config.training.patience=1"),
 }
 
 
