@@ -112,9 +112,10 @@ def sample_to_file(
     path, picture = Path(output), Path(output).with_suffix(".png")
     if path == picture:
         raise ValueError(f"--output={output} is where the picture goes: name an npz")
-    run, how_measured, params = load_member(workdir, member)
-    if run.is_conditional and not isinstance(run.dataset.condition, int):
-        run, how_measured, params = load_member(workdir, member, with_data=True)
+    is_conditional = run_folder.read_config(Path(workdir)).vae.conditional
+    is_label = isinstance(run_folder.read_outline(Path(workdir)).condition, int)
+    # Where y is an array, it is taken from the test examples.
+    run, how_measured, params = load_member(workdir, member, is_conditional and not is_label)
     batch_size = min(how_measured.batch_size, num)
     track = console.track("samples", batch_size)
     with run_folder.output_file(path) as file, run_folder.output_file(picture) as image:

@@ -25,17 +25,20 @@ def fail(message: object, exit_code: int = USER_ERROR) -> NoReturn:
     text = " ".join(str(message).split())
     if jax.distributed.is_initialized():
         end_at_once(text, exit_code)
-    with contextlib.suppress(OSError):
-        print(f"error: {text}", file=sys.stderr)
+    _print_error(text)
     sys.exit(exit_code)
 
 
 def stop(message: str) -> NoReturn:
     """End the program with one line after all processes agreed to stop; the first one says it."""
     if jax.process_index() == 0:
-        with contextlib.suppress(OSError):
-            print(f"error: {message}", file=sys.stderr)
+        _print_error(message)
     sys.exit(STOPPED)
+
+
+def _print_error(text):
+    with contextlib.suppress(OSError):
+        print(f"error: {text}", file=sys.stderr)
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:

@@ -13,9 +13,8 @@ from experiments.support import console, processes, run_folder, tensorboard
 from experiments.support.assembly import Run
 from vae_jax import checkpoints, evaluation, training
 
-_MOST_NATS = (
-    10  # per value: a Gaussian 4.5 standard deviations off, far from what training begins at
-)
+# Per value: a Gaussian 4.5 standard deviations off, far from what training begins at.
+_MOST_NATS = 10
 
 
 class Progress(NamedTuple):
@@ -77,7 +76,8 @@ def restore_best(folder: Path, state: training.TrainState, run: Run) -> training
     best, damaged = checkpoints.restore_newest(folder, state)
     checkpoints.discard(folder, damaged)
     step = int(state.step)
-    if best is not None or all(split == "train" for _, split in due_metrics(run, step)):
+    first = run.config.training.eval_every_epochs * run.steps_per_epoch
+    if best is not None or step < min(first, run.num_steps):
         return best
     console.say(
         f"{folder} holds no checkpoint that is whole: the members as of step {step} stand for "

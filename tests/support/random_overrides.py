@@ -24,7 +24,7 @@ from experiments.support import measurement, memory
 from experiments.support.assembly import build_evaluation, build_run
 from experiments.support.options import resolve
 from experiments.train import train_and_evaluate
-from vae_jax import training
+from vae_jax import datasets, training
 from vae_jax.tables import TABLES
 
 SMALL, LARGE = (1, 2, 3, 7, 50), (1000, 10**6, 2**31 - 1, 2**31, 2**32, 10**12, 2**63)
@@ -142,11 +142,12 @@ def trace(config, typed):
     run = build_run(resolve(config, typed)[0])
     how = build_evaluation(run.config)
     memory.check_training_memory(run)
-    memory.check_evaluation_memory(run, how, len(jax.tree.leaves(run.dataset.test)[0]))
+    num_examples = datasets.num_examples(run.dataset.test)
+    memory.check_evaluation_memory(run, how, num_examples)
     state = jax.eval_shape(run.init, run.dataset.train)
     if not run.config.debug_nans:  # which computes instead of being traced
         jax.eval_shape(run.train_steps.__wrapped__, state, run.dataset.train, 1)
-    size = min(how.batch_size, len(jax.tree.leaves(run.dataset.test)[0]))
+    size = min(how.batch_size, num_examples)
     params = jax.eval_shape(
         lambda: training.select_member(run.init(run.dataset.train), 0).params["vae"]
     )

@@ -1,7 +1,6 @@
 """The DATASETS table: one function for each data set."""
 
 from collections.abc import Mapping
-import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_examples, read_npz
 from vae_jax.datasets.tfds_arrays import read_tfds
 from vae_jax.distributions import Masked
-from vae_jax.lookup import check_options, look_up
+from vae_jax.lookup import check_not_negative, check_options, look_up
 
 
 def load_digits(*, binarization: str = "none", seed: int = 0) -> Dataset:
@@ -149,8 +148,7 @@ def from_arrays(
       ValueError: x is not an array of finite numbers, y has another length, the mask does not
         fit, or the binarization is impossible.
     """
-    if not 0 <= maximum < math.inf:
-        raise ValueError(f"maximum must be >= 0 and finite, got {maximum}")
+    check_not_negative(maximum=maximum)
     x, y = check_examples(x, y, name, mask)
 
     def maximum_of(array):

@@ -242,8 +242,7 @@ def set_optimal_scales(
     """
 
     def update(gradients, state, params, **extra):
-        zeros = jax.tree.map(jnp.zeros_like, gradients)
-        others = jax.tree.map(_unless_tracked, gradients, zeros, is_leaf=_is_tracked)
+        others = jax.tree.map(_without_tracked, gradients, is_leaf=_is_tracked)
         updates, state = optimizer.update(others, state, params, **extra)
 
         def replace(gradient, ordinary, param):
@@ -258,8 +257,8 @@ def _is_tracked(node):
     return isinstance(node, Mapping) and "optimal_log_scale" in node
 
 
-def _unless_tracked(gradient, zero):
-    return zero if _is_tracked(gradient) else gradient
+def _without_tracked(gradient):
+    return jax.tree.map(jnp.zeros_like, gradient) if _is_tracked(gradient) else gradient
 
 
 def _track(gradient, param, weight):
