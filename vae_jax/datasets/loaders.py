@@ -146,7 +146,7 @@ def from_arrays(
 
     Raises:
       ValueError: x is not an array of finite numbers, y has another length, the mask does not
-        fit, or the binarization is impossible.
+        fit, the binarization is impossible, or the maximum is negative.
     """
     check_not_negative(maximum=maximum)
     x, y = check_examples(x, y, name, mask)
