@@ -107,7 +107,9 @@ def _pass(value, stop):
 
 @jax.custom_vjp
 def _link(value):
-    return value, jnp.zeros(())
+    # Of the sample, so that `jax.vmap` keeps a link for each: the gradients of a constant's copies
+    # would be summed, and the factors of all samples with them.
+    return value, 0.0 * jnp.ravel(jax.tree.leaves(value)[0])[0]
 
 
 def _link_forward(value):
@@ -139,7 +141,8 @@ _send_back.defvjp(_send_back_forward, _send_back_backward)
 
 
 def _scale_samples(terms, links, factors):
-    log_likelihood = _send_back(terms.log_likelihood, links, stop_gradient(factors))
+    factors = stop_gradient(factors).astype(links.dtype)
+    log_likelihood = _send_back(terms.log_likelihood, links, factors)
     return terms._replace(log_likelihood=log_likelihood)
 
 
