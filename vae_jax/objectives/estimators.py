@@ -107,9 +107,10 @@ def _pass(value, stop):
 
 @jax.custom_vjp
 def _link(value):
-    # Of the sample, so that `jax.vmap` keeps a link for each: the gradients of a constant's copies
-    # would be summed, and the factors of all samples with them.
-    return value, 0.0 * jnp.ravel(jax.tree.leaves(value)[0])[0]
+    # A function of the value: `vmap` adds up what is sent back to a link that is a constant, so
+    # that every sample would get the sum of all factors.
+    first = jnp.ravel(jax.tree.leaves(value)[0])[0]
+    return value, jnp.minimum(jnp.abs(first), 0)
 
 
 def _link_forward(value):
