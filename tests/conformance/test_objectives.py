@@ -23,14 +23,14 @@ every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 
 
 class Case(NamedTuple):
-    """An objective on two small batches, and what it gave."""
+    """An objective on three small batches, and what it gave."""
 
     objective: object
     loss: object
     """loss(params, batch) -> (loss, metrics), not jitted."""
     params: dict
     pairs: Examples
-    """Examples (a, b) and (c, b): [batches, examples, ...]."""
+    """Examples (a, b), (c, b) and (a, a): [batches, examples, ...]."""
     results: tuple
     """((loss, metrics), gradients) of the pairs [batches]."""
 
@@ -41,9 +41,9 @@ def case(name):
     objective = make_objective(name)
     posterior, prior = MODELS["discrete" if objective.latents == "discrete" else "continuous"]
     vae, params, data = make_model(posterior, prior, "bernoulli", spread=0.6, hidden=(4,))
-    pairs = jax.tree.map(lambda leaf: leaf[jnp.array([[1, 2], [4, 2]])], data)
+    pairs = jax.tree.map(lambda leaf: leaf[jnp.array([[1, 2], [4, 2], [1, 1]])], data)
     if getattr(objective, "classify", None):
-        pairs = pairs._replace(y=jnp.array([[1, -1], [-1, -1]]))
+        pairs = pairs._replace(y=jnp.array([[1, -1], [-1, -1], [1, 1]]))
     params = {"vae": params, "objective": objective.init(KEY, vae, data)}
 
     def loss(params, batch):
@@ -62,7 +62,7 @@ def take(batches, index):
 def test_loss_and_metrics_are_finite_scalars(name):
     """Mutants: an objective per example, "elbo" for the loss, a metric that is missing."""
     _, _, _, _, ((losses, metrics), _) = case(name)
-    assert all(values.shape == (2,) and np.all(np.isfinite(values)) for values in metrics.values())
+    assert all(values.shape == (3,) and np.all(np.isfinite(values)) for values in metrics.values())
     assert {"objective", "elbo", "kl", "reconstruction"} <= set(metrics)
     np.testing.assert_allclose(losses, -metrics["objective"], 1e-6)
     np.testing.assert_allclose(
@@ -104,7 +104,7 @@ def test_jit_changes_nothing(name):
 @every_objective
 def test_value_of_a_batch_is_the_mean_of_the_examples(name):
     """Where examples are not compared with each other: of (a, b) and (c, b), less those of a and c
-    alone on the same keys, the same is left, b's value on a key of its own.
+    alone on the same keys, the same is left: b's value. That of a on its second key is another.
 
     Mutants: a sum over the batch; the first example's key for all; a penalty of the batch's codes.
     """
@@ -120,3 +120,4 @@ def test_value_of_a_batch_is_the_mean_of_the_examples(name):
     assert abs(alone[0] - alone[1]) > 1e-2
     rest = 2 * losses - alone
     np.testing.assert_allclose(rest[0], rest[1], 1e-4, atol=1e-4)
+    assert abs(rest[2] - alone[2]) > 1e-4

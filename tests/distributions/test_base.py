@@ -46,7 +46,7 @@ def test_moments_are_those_of_the_samples(family):
     """Estimators: means of z and of (z - mean)^2 over N = 20,000 draws; four standard errors.
 
     The keys are of the programs' kind. Mutants: noise scaled by sigma^2, logits taken for
-    probabilities, a rate for a scale.
+    probabilities, a softplus for the sigmoid of pixels, a rate for a scale.
     """
     q = EXAMPLES[family][0]
     samples = samples_of(q, key=project_key())

@@ -64,7 +64,7 @@ def test_an_infinite_logit_is_a_certain_bit(logit, bit):
 
 
 def test_bernoulli_moments_are_scipys():
-    """Mutant: a variance that is a standard deviation."""
+    """Mutants: a softplus for the sigmoid, a variance that is a standard deviation."""
     bernoulli = EXAMPLES[Bernoulli][0]
     np.testing.assert_allclose(bernoulli.mean, special.expit(LOGITS), 1e-6)
     np.testing.assert_allclose(bernoulli.variance, stats.bernoulli.var(special.expit(LOGITS)), 1e-5)

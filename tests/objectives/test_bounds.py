@@ -13,6 +13,7 @@ from vae_jax.objectives import (
     combined_bound,
     elbo,
     elbo_by_entropy,
+    importance_weighted_bound,
     multiply_importance_weighted_bound,
     renyi_bound,
 )
@@ -81,6 +82,16 @@ def test_bounds_of_groups_and_mixed_bounds_are_their_formulas(kind):
     value = multiply_importance_weighted_bound(jnp.asarray(log_weights), 3)
     np.testing.assert_allclose(value, groups.mean(), 1e-6)
     np.testing.assert_allclose(combined_bound(jnp.asarray(log_weights), 0.3), mixed, 1e-6)
+
+
+def test_every_bound_of_one_sample_is_its_log_weight():
+    """K = 1. Mutants: log K not of this K, b or alpha as a factor."""
+    for log_weight in (-1e4, -2.5, 1e4):
+        one = jnp.float32([log_weight])
+        bounds = [importance_weighted_bound(one), multiply_importance_weighted_bound(one, 1)]
+        bounds += [combined_bound(one, weight) for weight in (0.0, 0.3)]
+        bounds += [compiled_renyi(one, alpha) for alpha in (-1.0, 0.5, 1.0, 2.0)]
+        np.testing.assert_allclose(bounds, log_weight, 1e-6)
 
 
 # Each bound reduces to others: values and pathwise gradients on the same keys.
