@@ -367,9 +367,8 @@ def network_gradients(model, bound, estimator):
 def test_estimator_has_the_mean_of_the_pathwise_one_on_networks(model, bound, estimator):
     """`assert_gradients_have_one_mean`, N = 4,000 keys, K = 3.
 
-    Mutants: the distribution stopped instead of its parameters, which loses d log q(z2|z1) / dz1 of
-    two layers; the sample of a flow whose base alone is linked; a prior made of the encoder whose
-    gradient is scaled like the samples'.
+    Mutants: the sample of one of two layers scaled, the other not; a prior made of the encoder from
+    which the encoder gets no gradient.
     """
     estimated = network_gradients(model, bound, estimator)
     assert_gradients_have_one_mean(estimated, network_gradients(model, bound, "pathwise"))
