@@ -104,12 +104,12 @@ UNBIASED = [
     *LANDING.items(),
     ("elbo", "score_function"),
     ("elbo", "leave_one_out"),
-    ("iwae", "score_function"),
     ("iwae", "vimco"),
-    ("miwae", "vimco"),
     *(
         pytest.param(*pair, marks=pytest.mark.slow)
         for pair in [
+            ("iwae", "score_function"),
+            ("miwae", "vimco"),
             ("miwae", "score_function"),
             ("ciwae", "score_function"),
             ("ciwae", "vimco"),
@@ -235,16 +235,17 @@ def test_sticking_the_landing_is_biased_for_more_samples_in_a_bound():
         assert_gradients_have_one_mean([encoder], [plain_encoder])
 
 
-@pytest.mark.parametrize("bound", LANDING)
-@pytest.mark.parametrize("latents", LATENTS)
+# What the bounds' factors are does not depend on the posterior.
+@pytest.mark.parametrize(
+    "latents, bound",
+    [*(("diagonal", bound) for bound in LANDING), ("full", "elbo"), ("full", "iwae")],
+)
 def test_encoder_gradient_vanishes_at_the_posterior(latents, bound):
     """On every key, to float tolerance; the pathwise one does not.
 
     Mutants: the sampled score kept; the density of another draw; a covariance without gradient.
     """
     vae = LATENTS[latents]
-    if latents == "full" and bound not in ("elbo", "iwae"):
-        pytest.skip("the factors, which are all that differs, do not know the posterior")
     exact = vae.init(KEY, None)
     encoder, model = split(linear_gradients(bound, LANDING[bound], exact, vae)[1])
     np.testing.assert_allclose(encoder, 0, atol=5e-4)
@@ -287,7 +288,7 @@ def estimators_of(bound):
 
 
 # Those that another test compiles by default; the rest is slow.
-COMPILED = [*LANDING.items(), *UNBIASED[5:10], ("miwae", "piwae"), ("iwae", "wake_sleep")]
+COMPILED = [*LANDING.items(), *UNBIASED[5:8], ("miwae", "piwae"), ("iwae", "wake_sleep")]
 EVERY_PAIR = [
     pytest.param(bound, name, marks=[] if (bound, name) in COMPILED else pytest.mark.slow)
     for bound in BOUNDS

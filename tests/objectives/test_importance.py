@@ -100,6 +100,11 @@ def bound_and_factors(name, options, monkeypatch):
     )
 
 
+def _derivatives(bound, log_weights, hparams):
+    curvatures = jnp.diagonal(jax.hessian(bound)(log_weights, hparams))
+    return jax.grad(bound)(log_weights, hparams), curvatures
+
+
 @pytest.mark.parametrize(("name", "options", "hparams"), FACTOR_CASES)
 def test_factors_are_one_less_curvature_over_slope(name, options, hparams, monkeypatch):
     """Oracle: 1 - B_kk / B_k by `jax.hessian` and `jax.grad` of the bound in float64.
@@ -110,10 +115,9 @@ def test_factors_are_one_less_curvature_over_slope(name, options, hparams, monke
     bound, factors = bound_and_factors(name, options, monkeypatch)
     with jax.enable_x64(True):
         log_weights = jnp.asarray(2 * np.random.default_rng(0).normal(size=6))
-        slopes = jax.grad(bound)(log_weights, hparams)
-        curvatures = jnp.diagonal(jax.hessian(bound)(log_weights, hparams))
-        value = np.asarray(factors(log_weights, hparams))
-        expected = np.asarray(1 - curvatures / slopes)
+        compute = jax.jit(lambda *given: (factors(*given), *_derivatives(bound, *given)))
+        value, slopes, curvatures = map(np.asarray, compute(log_weights, hparams))
+    expected = 1 - curvatures / slopes
     np.testing.assert_allclose(value, expected, rtol=0, atol=1e-9)
     assert hparams.get("alpha") == 1 or np.ptp(value) > 0.05
 
