@@ -20,6 +20,7 @@ _HEADINGS = {
     "vae": "Model: q(z|x), p(z) and p(x|z)",
     "objective": "Objective",
     "optimizer": "Optimizer",
+    "objective_optimizer": "Optimizer of the objective's own parameters",
 }
 _INTRODUCTION = """# Every field of a config
 

@@ -10,6 +10,7 @@ from typing import Any
 from vae_jax.lookup import check_options, look_up
 from vae_jax.objectives.discrete import ROWS as DISCRETE_ROWS
 from vae_jax.objectives.discrete import make_concrete, relaxed_terms
+from vae_jax.objectives.disentangling import ROWS as DISENTANGLING_ROWS
 from vae_jax.objectives.elbo import ROWS as ELBO_ROWS
 from vae_jax.objectives.elbo import elbo, make_elbo
 from vae_jax.objectives.estimators import sample_terms
@@ -20,9 +21,12 @@ from vae_jax.objectives.importance import (
     importance_weighted_bound,
     make_iwae,
 )
+from vae_jax.objectives.matching import ROWS as MATCHING_ROWS
 from vae_jax.objectives.objective import (
     Objective,
+    check_batch_size,
     check_latents,
+    make_batch_objective,
     make_bound_objective,
     no_parameters,
     over_batch,
@@ -36,11 +40,13 @@ __all__ = [
     "Objective",
     "Temperature",
     "Terms",
+    "check_batch_size",
     "check_latents",
     "closed_form_kl",
     "elbo",
     "importance_weighted_bound",
     "kl",
+    "make_batch_objective",
     "make_bound_objective",
     "make_concrete",
     "make_elbo",
@@ -54,7 +60,7 @@ __all__ = [
 ]
 
 # {name: a function of the objective's options that makes the Objective}
-OBJECTIVES = ELBO_ROWS | IMPORTANCE_ROWS | DISCRETE_ROWS
+OBJECTIVES = ELBO_ROWS | IMPORTANCE_ROWS | DISCRETE_ROWS | DISENTANGLING_ROWS | MATCHING_ROWS
 
 
 def make_objective(name: str, **options: Any) -> Objective:
