@@ -19,6 +19,7 @@ from tests.support.rows import (
     make_model,
     partner,
 )
+from vae_jax.lookup import take_options
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS, VALUES, check_likelihood, make_vae
 from vae_jax.models.posteriors import DISCRETE_LATENTS
 from vae_jax.objectives import OBJECTIVES, make_objective
@@ -164,6 +165,19 @@ def test_unknown_likelihood_is_refused():
     assert "did you mean 'bernoulli'" in refusal(check_likelihood, "bernouli", ("bits",), "data")
 
 
+# {objective: {posterior: the distribution that it is not defined for}}
+FLOWS = {"inverse_autoregressive": "q(z|x) Flow", "coupling": "q(z|x) Flow"}
+COUPLED = {"dirichlet": "q(z|x) LogDirichlet", "two_layers": "q(z|x) Chain"}
+OTHERS_THAN_GAUSSIAN = {"gamma": "q(z|x) LogGamma", "beta": "q(z|x) LogitBeta"}
+REFUSED = {
+    "beta_tcvae": FLOWS
+    | COUPLED
+    | {"full_gaussian": "q(z|x) FullGaussian", "gamma": "p(z) Mixture"},
+    "factor_vae": COUPLED,
+    "dip_vae": FLOWS | COUPLED | OTHERS_THAN_GAUSSIAN,
+}
+
+
 @pytest.mark.parametrize(
     ("objective", "posterior"), list(itertools.product(OBJECTIVES, POSTERIORS))
 )
@@ -173,18 +187,25 @@ def test_objective_trains_its_own_kind_of_latents(objective, posterior):
     Mutants: discrete samples handed to the ELBO, whose encoder would get no gradient; a model that
     does not tell its latents.
     """
-    made = make_objective(objective)
+    size = take_options(OBJECTIVES[objective], {"dataset_size": 60})
+    made = make_objective(objective, **size)
     vae, params, data = make_model(*partner(posterior=posterior))
     assert vae.latents == POSTERIORS[posterior].values
     has_no_gradient = posterior in ("categorical", "bernoulli")
     assert vae.is_discrete == has_no_gradient
 
     def loss(params):
-        params = {"vae": params, "objective": {}}
+        params = {"vae": params, "objective": made.init(KEY, vae, data)}
         return made.loss(KEY, vae, params, made.hparams, data, 0)
 
     if has_no_gradient == made.relaxes:
-        jax.eval_shape(loss, params)
+        if (refused := REFUSED.get(objective, {}).get(posterior)) is None:
+            jax.eval_shape(loss, params)
+            return
+        for call in (loss, lambda params: made.init(KEY, vae, data)):
+            message = refusal(call, params)
+            assert message.startswith("this objective needs") and refused in message
+            assert "use the posterior gaussian" in message
         return
     message = refusal(loss, params)
     assert vae.latents in message
