@@ -113,6 +113,17 @@ def check_not_negative(**options: Any) -> None:
             raise ValueError(f"{name} must be >= 0 and finite, got {value}")
 
 
+def check_finite(**options: Any) -> None:
+    """Refuse options that are not finite (as float32, below 3.4e38 in size).
+
+    Raises:
+      ValueError: with the option and its value.
+    """
+    for name, value in options.items():
+        if not abs(_number(name, value)) < _MOST_FINITE:
+            raise ValueError(f"{name} must be finite, got {value}")
+
+
 def check_whole(least: int, most: int, **options: Any) -> None:
     """Refuse options that are not whole numbers in least .. most, or tuples of such numbers.
 

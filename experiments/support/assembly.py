@@ -88,7 +88,7 @@ def build_run(config: ml_collections.ConfigDict, dataset: datasets.Dataset | Non
     vae = build_vae(dataset, **config.vae)
     with errors_of("objective"):
         objective = objectives.make_objective(**config.objective)
-        objectives.check_latents(vae, objective.relaxes)
+        objectives.check_latents(vae, objective.latents)
         objectives.check_batch_size(objective.compares_examples, config.training.batch_size)
     return assemble(config, dataset, vae, objective, members)
 

@@ -176,7 +176,7 @@ def test_by_the_commands(tmp_path):
         r"note: config\.objective: beta=\S+ is an option of .*; it is left out", printed
     )
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert saved["layout"] == 3
+    assert saved["layout"] == 4
     config = saved["config"]
     assert config["objective"] == {"name": "iwae", "num_samples": 5}
     assert (config["vae"]["activation"], config["vae"]["likelihood"]) == ("tanh", "binomial")

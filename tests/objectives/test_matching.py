@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.objectives.test_disentangling import codes_of_batch
-from tests.support.bounds import BATCH, KEY, evaluate
+from tests.support.bounds import BATCH, KEY, LINEAR_VAE, evaluate
 from tests.support.linear_gaussian import assert_mean_is
-from vae_jax.distributions import FullGaussian, Gaussian, standard_normal
+from vae_jax.distributions import FullGaussian, standard_normal
 from vae_jax.objectives import make_objective
 from vae_jax.objectives.matching import KERNELS, covariance, covariance_penalties, squared_mmd
 
@@ -48,25 +48,12 @@ def test_dip_penalties_of_standard_normal_codes_are_near_zero():
 
 
 def test_dip_vae_takes_posteriors_of_full_covariance():
-    """Oracle: codes of N(m, S) with a covariance of the means of I - S have none to be penalised,
-    and with that of zero, S - I is penalised. Mutant: the diagonal of S alone."""
-    full = np.array([[0.5, 0.3], [0.3, 0.8]])
-    factor = jnp.float32(np.linalg.cholesky(full))
-    vae_at = (
-        lambda gain: {  # noqa: E731
-            "encode": lambda params, x, y=None: FullGaussian(gain * x[:2], factor),
-            "decode": lambda params, z, y=None: standard_normal(5),
-        }
-    )
-    _, metrics = evaluate(make_objective("dip_vae"), vae=evaluate_vae(**vae_at(0.0)), batch=BATCH)
+    """Oracle: with means that do not vary, C is the covariance of q(z|x). Mutant: its diagonal."""
+    factor = jnp.float32(np.linalg.cholesky([[0.5, 0.3], [0.3, 0.8]]))
+    vae = LINEAR_VAE._replace(encode=lambda params, x, y=None: FullGaussian(jnp.ones(2), factor))
+    _, metrics = evaluate(make_objective("dip_vae"), vae=vae)
     np.testing.assert_allclose(metrics["covariance_diagonal"], 0.5**2 + 0.2**2, rtol=1e-4)
     np.testing.assert_allclose(metrics["covariance_off_diagonal"], 2 * 0.3**2, rtol=1e-4)
-
-
-def evaluate_vae(**functions):
-    from tests.support.bounds import LINEAR_VAE
-
-    return LINEAR_VAE._replace(**functions)
 
 
 # InfoVAE.

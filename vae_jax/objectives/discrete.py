@@ -8,7 +8,7 @@ from jaxtyping import Key
 
 from vae_jax.fast.mapping import map_leading
 from vae_jax.lookup import check_not_negative, check_positive, look_up
-from vae_jax.objectives.elbo import elbo
+from vae_jax.objectives.bounds import elbo
 from vae_jax.objectives.estimators import sample_terms
 from vae_jax.objectives.objective import (
     Objective,
@@ -103,7 +103,7 @@ def make_concrete(
     cool = Temperature(min_temperature, temperature_decay)
 
     def loss(key, vae, params, hparams, batch, step):
-        check_latents(vae, relaxes=True)
+        check_latents(vae, "discrete")
         temperatures = cool(hparams["temperature"], step), hparams["prior_temperature"]
         frozen = jax.lax.stop_gradient(params["vae"])
 
@@ -124,7 +124,7 @@ def make_concrete(
         return -metrics["objective"], metrics | {"temperature": temperatures[0]}
 
     hparams = {"beta": beta, "temperature": temperature, "prior_temperature": prior_temperature}
-    return Objective(no_parameters, loss, hparams, relaxes=True)
+    return Objective(no_parameters, loss, hparams, latents="discrete")
 
 
 ROWS = {"concrete": make_concrete}

@@ -125,9 +125,10 @@ def make_beta_tcvae(
     def code(key, draw):
         if not (isinstance(draw.q, Factorized) and isinstance(draw.p, Factorized)):
             refuse_pair(
+                "beta_tcvae",
                 "independent dimensions, in q(z|x) and in p(z)",
                 draw,
-                "the posterior gaussian, gamma or beta and a prior that is no mixture and no flow",
+                "posterior=gaussian, gamma or beta with a prior that is no mixture and no flow",
             )
         return draw.q, draw.z, draw.p.log_prob(draw.z)
 
@@ -205,9 +206,10 @@ def make_factor_vae(
         # Entries of a point of the simplex cannot be independent, nor is a chain one array.
         if not isinstance(draw.z, Array) or isinstance(draw.q, LogDirichlet):
             refuse_pair(
+                "factor_vae",
                 "one vector z whose dimensions may be independent",
                 draw,
-                "the posterior gaussian, or another one over real, positive or unit latents",
+                "posterior=gaussian, or another one over real, positive or unit latents",
             )
         return draw.z
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from vae_jax.distributions import FullGaussian, Gaussian
-from vae_jax.lookup import check_not_negative, check_positive, look_up
+from vae_jax.lookup import check_finite, check_not_negative, check_positive, look_up
 from vae_jax.objectives.objective import Objective, make_batch_objective, refuse_pair
 
 # By their samples: Zhao et al. (2019).
@@ -81,7 +81,10 @@ def make_info_vae(
         weight of the MMD.
     """
     check_positive(kernel_scale=kernel_scale)
-    check_not_negative(**{"1 - alpha": 1 - alpha, "alpha + lambda_mmd - 1": alpha + lambda_mmd - 1})
+    check_finite(alpha=alpha, lambda_mmd=lambda_mmd)
+    if alpha > 1:
+        raise ValueError(f"alpha must be at most 1, got {alpha}")
+    check_not_negative(**{"alpha + lambda_mmd - 1": alpha + lambda_mmd - 1})
     look_up(KERNELS, kernel, "kernel")
 
     def code(key, draw):
@@ -138,9 +141,10 @@ def make_dip_vae(
     def code(key, draw):
         if not (isinstance(draw.q, Gaussian | FullGaussian) and isinstance(draw.p, Gaussian)):
             refuse_pair(
+                "dip_vae",
                 "a Gaussian q(z|x) and p(z)",
                 draw,
-                "the posterior gaussian or full_gaussian and the prior standard_normal",
+                "posterior=gaussian or full_gaussian with prior=standard_normal",
             )
         mean = jnp.broadcast_to(draw.q.mean, draw.z.shape)
         return mean, _covariance_of(draw.q, mean.shape)
