@@ -69,6 +69,7 @@ __all__ = [
     "make_renyi",
     "multiply_importance_weighted_bound",
     "no_parameters",
+    "objectives_with",
     "over_batch",
     "reconstruction",
     "relaxed_terms",
