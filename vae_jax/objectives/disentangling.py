@@ -102,9 +102,14 @@ def make_beta_tcvae(
 ) -> Objective:
     """The beta-TCVAE, whose beta weighs the total correlation alone.
 
-    E_q[log p(x|z)] - alpha I(z; n) - beta KL(q(z) || prod_j q(z_j)) - gamma sum_j KL(q(z_j) ||
-    p(z_j)), Chen et al. (2018), which is the ELBO for alpha = beta = gamma = 1. The metrics hold
-    the three parts, in nats; their sum is `kl`, which is therefore its sampled form.
+    Formula: E_q[log p(x|z)] - alpha I(z; n) - beta KL(q(z) || prod_j q(z_j)) -
+      gamma sum_j KL(q(z_j) || p(z_j))
+    Estimates: the ELBO for alpha = beta = gamma = 1; no bound of its own otherwise. The metrics
+      `index_code_mi`, `total_correlation` and `dimension_wise_kl` are its three parts; their sum is
+      `kl`, which is therefore its sampled form.
+    Source: Chen et al. (2018).
+    Use: for latent dimensions that are independent of each other, at a smaller cost in
+      reconstruction than that of the beta-VAE. It needs independent dimensions in q(z|x) and p(z).
 
     Args:
       beta: weight of the total correlation (may be swept).
@@ -181,11 +186,15 @@ def make_factor_vae(
 ) -> Objective:
     """FactorVAE: the ELBO less gamma times the total correlation, by a discriminator.
 
-    ELBO - gamma E_q(z)[log D(z) / (1 - D(z))], Kim & Mnih (2018), with D the probability that z
-    comes from q(z) and not from prod_j q(z_j), whose samples are codes of the same batch with each
-    dimension permuted. D learns beside the model, and neither gets gradients of the other's loss:
-    the discriminator's adds nothing to the value of the objective. It may have an optimizer of its
-    own (the block objective_optimizer of a config, or `training.join_optimizers`).
+    Formula: E_q[log p(x|z)] - KL(q(z|x) || p(z)) - gamma E_q(z)[log D(z) / (1 - D(z))]
+    Estimates: no bound of its own. D(z) is the probability that z comes from q(z) and not from
+      prod_j q(z_j), whose samples are the codes of the batch with each dimension permuted. D learns
+      beside the model, and neither gets gradients of the other's loss: the discriminator's, which
+      the metrics hold, adds nothing to the value of the objective.
+    Source: Kim & Mnih (2018).
+    Use: for independent latent dimensions with any q(z|x). The discriminator wants a smaller
+      learning rate, by the block objective_optimizer of a config (`training.join_optimizers`); the
+      paper's is 1e-4, with b1=0.5 and b2=0.9.
 
     Args:
       gamma: weight of the total correlation (may be swept).

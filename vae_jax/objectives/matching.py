@@ -65,10 +65,14 @@ def make_info_vae(
 ) -> Objective:
     """InfoVAE: the KL of each example is weighted apart from the distance of q(z) from p(z).
 
-    E_q[log p(x|z)] - (1 - alpha) KL(q(z|x) || p(z)) - (alpha + lambda - 1) MMD^2(q(z), p(z)), Zhao
-    et al. (2019), with the unbiased estimate of the squared maximum mean discrepancy between one
-    sample of q(z|x) and one of p(z) per example of the batch. alpha = 1 is the MMD-VAE; alpha = 0
-    and lambda_mmd = 1 the ELBO. The metric `mmd` is the estimate, which may be negative.
+    Formula: E_q[log p(x|z)] - (1 - alpha) KL(q(z|x) || p(z)) -
+      (alpha + lambda - 1) MMD^2(q(z), p(z))
+    Estimates: the ELBO for alpha = 0 and lambda = 1; no bound of its own otherwise. `mmd` in the
+      metrics is the unbiased estimate of the squared maximum mean discrepancy, of one sample of
+      q(z|x) and one of p(z) per example of the batch; it may be negative.
+    Source: Zhao et al. (2019).
+    Use: where the decoder ignores z, or q(z) differs from p(z); alpha = 1 is the MMD-VAE, which
+      does not limit what z tells of x.
 
     Args:
       alpha: weight of the mutual information of x and z, at most 1 (may be swept).
@@ -122,9 +126,13 @@ def make_dip_vae(
 ) -> Objective:
     """DIP-VAE: the ELBO less the distance of the covariance of q(z) from the identity.
 
-    ELBO - lambda_diagonal sum_i (C_ii - 1)^2 - lambda_off_diagonal sum_{i != j} C_ij^2, Kumar et
-    al. (2018). C is Cov_x(mean of q(z|x)) in DIP-VAE-I; DIP-VAE-II adds E_x(Cov of q(z|x)), and C
-    is the covariance of q(z). Both are over the batch. The metrics hold the two sums.
+    Formula: E_q[log p(x|z)] - KL(q(z|x) || p(z)) - lambda_diagonal sum_i (C_ii - 1)^2 -
+      lambda_off_diagonal sum_{i != j} C_ij^2
+    Estimates: no bound of its own. C is the covariance over the batch of the means of q(z|x) in
+      DIP-VAE-I; DIP-VAE-II adds the mean of their covariances, which makes it that of q(z). The
+      metrics hold the two sums.
+    Source: Kumar et al. (2018).
+    Use: for uncorrelated latent dimensions of Gaussians, without a discriminator or densities.
 
     Args:
       kind: "i", the covariance of the means of q(z|x), or "ii", that of q(z).
