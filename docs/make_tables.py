@@ -6,6 +6,7 @@ docstrings, signatures) and from the comments of configs/default.py.
 """
 
 from collections.abc import Iterator, Mapping
+import importlib
 import json
 from pathlib import Path
 import re
@@ -149,6 +150,27 @@ def row_table(block: str, field: str) -> str:
     return "\n".join(lines)
 
 
+def results_table() -> str:
+    """Return the README's table of published figures and what came out here, in nats."""
+    lines = ["| `configs/papers/` | published | here | seeds | steps |", "|---|---|---|---|---|"]
+    for path in sorted((ROOT / "configs" / "papers").glob("[!_]*.py")):
+        row = importlib.import_module(f"configs.papers.{path.stem}")
+        published = row.PUBLISHED
+        stated = f"{published['metric']} {published['value']}, {published['source']}"
+        stated += "" if published["is_verified"] else " (not verified)"
+        kept = ROOT / "results" / f"{path.stem}.json"
+        lines.append(f"| `{path.stem}` | {stated} | {_result(kept)} |")
+    return "\n".join(lines)
+
+
+def _result(path):
+    if not path.exists():
+        return "not run yet | |"
+    result = json.loads(path.read_text())
+    number = f"{result['mean']:.2f} ± {result['standard_error']:.2f}"
+    return f"{number} | {len(result['per_seed'])} | {result['steps']:,}"
+
+
 def pair_table() -> str:
     """Return the README's table of which priors are over the latents of which posteriors."""
     posteriors, priors = TABLES["vae"]["posterior"], TABLES["vae"]["prior"]
@@ -165,7 +187,8 @@ def fill_tables(text: str) -> str:
 
     def fill(match):
         what = match["what"]
-        table = pair_table() if what == "pairs" else row_table(*what.split("."))
+        special = {"pairs": pair_table, "results": results_table}
+        table = special[what]() if what in special else row_table(*what.split("."))
         return f"{match['start']}\n\n{table}\n\n{match['end']}"
 
     pattern = r"(?P<start><!-- table: (?P<what>[\w.]+) -->).*?(?P<end><!-- end -->)"

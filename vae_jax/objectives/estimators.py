@@ -323,7 +323,7 @@ def check_estimator(estimator: str, fitting: Collection[str], num_samples: int) 
             f"estimator={estimator!r} is not one of this objective's, which are "
             f"{', '.join(fitting)}"
         )
-    if num_samples < row.least_samples:
+    if num_samples < row.least_samples and row.least_samples > 1:
         raise ValueError(
             f"estimator={estimator!r} needs num_samples >= {row.least_samples}, got {num_samples}"
         )
