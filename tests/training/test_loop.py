@@ -59,7 +59,7 @@ def test_training_leaves_the_callers_keys(dataset):
     assert jax.random.key_data(keys).shape == (2, 2)
 
 
-@pytest.mark.parametrize("num_members", [1, 2])
+@pytest.mark.parametrize("num_members", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_first_nan_is_found(dataset, num_members):
     """An infinite rate makes the parameters NaN; the operation that meets them first is named."""
     optimizer = training.make_optimizer("sgd")
