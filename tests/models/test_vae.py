@@ -176,6 +176,22 @@ def test_bad_choices_are_refused(options, message):
         make_vae(SHAPE, **options)
 
 
+@pytest.mark.parametrize("wrong", [[0.0] * 3, [0] * 3, (0.0,) * 3, "abc"])
+def test_lists_and_words_are_refused(wrong):
+    """For x, y and z, with the remedy. Mutant: jax's own error, which names no argument."""
+    vae = make_vae((3,), latent_dim=2, hidden=(4,), condition=(3,))
+    x = jnp.zeros(3)
+    params = jax.eval_shape(vae.init, jax.random.key(0), Examples(jnp.zeros((2, 3)), x[None]))
+    calls = {
+        "x": lambda: vae.encode(params, wrong, x),
+        "y": lambda: vae.encode(params, x, wrong),
+        "z": lambda: vae.decode(params, wrong if isinstance(wrong, list) else "z", x),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=f"^{name} must be an array, got .* jax.numpy.asarray"):
+            call()
+
+
 def test_raw_arrays_and_masks_that_the_model_does_not_know_are_refused():
     """Each with the remedy. Mutants: AttributeError: no attribute 'x'; a mask that is ignored."""
     vae, key = make_small_vae(), jax.random.key(0)
