@@ -70,6 +70,27 @@ def check_places(workdir: Path) -> None:
             raise ValueError(f"{workdir / name} is a folder where a run keeps a file: move it away")
 
 
+def check_figures(folder: Path, members: Sequence[str]) -> None:
+    """Refuse a folder of pictures where those of a run could not be written.
+
+    Args:
+      folder: need not exist.
+      members: what the members' own folders are called; none where there is one member.
+
+    Raises:
+      ValueError: a file where a folder belongs, a folder where a picture does, or one that may not
+        be written.
+    """
+    for place in (folder, *[folder / name for name in members]):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"{place} is a file where a run keeps a folder: move it away")
+        if place.exists() and not os.access(place, os.W_OK | os.X_OK):
+            raise ValueError(f"{place} cannot be written: change its permissions, or move it away")
+        for picture in place.glob("*.png"):
+            if picture.is_dir():
+                raise ValueError(f"{picture} is a folder where a picture belongs: move it away")
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file in one move, so that no reader ever sees half of it."""
     with output_file(path) as file:
@@ -157,6 +178,17 @@ def _with_tuples(value):
     if isinstance(value, dict):
         return {name: _with_tuples(each) for name, each in value.items()}
     return tuple(value) if isinstance(value, list) else value
+
+
+def keep_warmup(workdir: Path, config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Return the config; an unset warm-up of the learning rate is that of the run in `workdir`.
+
+    Its default is a part of the number of steps, which would be another one in a longer run.
+    """
+    config = ml_collections.ConfigDict(config.to_dict())
+    if config.optimizer.warmup_steps is None and (workdir / "config.json").exists():
+        config.optimizer.warmup_steps = read_config(workdir).optimizer.warmup_steps
+    return config
 
 
 def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None:
