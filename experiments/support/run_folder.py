@@ -14,6 +14,7 @@ import zlib
 import ml_collections
 import numpy as np
 
+from experiments.support import processes
 from vae_jax import datasets, evaluation
 
 # Fields that say how and where a run computes, but not what: a resumed run may change them.
@@ -186,8 +187,12 @@ def keep_warmup(workdir: Path, config: ml_collections.ConfigDict) -> ml_collecti
     Its default is a part of the number of steps, which would be another one in a longer run.
     """
     config = ml_collections.ConfigDict(config.to_dict())
-    if config.optimizer.warmup_steps is None and (workdir / "config.json").exists():
-        config.optimizer.warmup_steps = read_config(workdir).optimizer.warmup_steps
+    if config.optimizer.warmup_steps is not None:
+        return config
+    exists = (workdir / "config.json").exists()
+    # Of several processes only the first one has the folder.
+    known = processes.agree(np.array(read_config(workdir).optimizer.warmup_steps if exists else -1))
+    config.optimizer.warmup_steps = int(known) if known >= 0 else None
     return config
 
 

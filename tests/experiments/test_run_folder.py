@@ -211,6 +211,15 @@ def test_what_is_in_the_way_of_pictures_is_refused(tmp_path, monkeypatch):
         run_folder.check_figures(folder, [])
 
 
+def test_a_file_for_a_members_pictures_is_refused_before_training(tmp_path):
+    """Mutant: found out by drawing, at the end of the run."""
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "seed=1").write_text("")
+    with pytest.raises(ValueError, match=r"seed=1 is a file where a run keeps a folder: move it"):
+        train_here(typed("beta", "--config.num_seeds=2"), tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
 def test_a_longer_run_keeps_its_warmup(tmp_path):
     """Which is unset: a tenth of the steps, until the folder has one. Mutants: that of the longer
     run, which was refused as another config; a number that is given, overwritten."""
@@ -226,5 +235,9 @@ def test_a_longer_run_keeps_its_warmup(tmp_path):
     run_folder.check_config(tmp_path, longer.to_dict(), extend=True)
     with pytest.raises(ValueError, match=r"num_epochs was 20, is 40 \(--extend lengthens the run"):
         run_folder.check_config(tmp_path, longer.to_dict(), extend=False)
+    # Another process, which has no folder, hears of it.
+    with pytest.MonkeyPatch.context() as first:
+        first.setattr(run_folder.processes, "agree", lambda _: np.array(24))
+        assert run_folder.keep_warmup(tmp_path / "none", config).optimizer.warmup_steps == 24
     config.optimizer.warmup_steps = 7
     assert run_folder.keep_warmup(tmp_path, config).optimizer.warmup_steps == 7
