@@ -230,6 +230,29 @@ def make_optimizer(
     return optimizer
 
 
+def join_optimizers(vae: Optimizer, objective: Optimizer) -> Optimizer:
+    """Return the optimizer that updates params["vae"] by the one, params["objective"] by the other.
+
+    Each clips the norm of its own gradient. While a state is initialised, an objective without
+    parameters of its own is refused by a ValueError.
+    """
+
+    def optimizer(hparams):
+        parts = {"vae": vae(hparams), "objective": objective(hparams)}
+        joined = optax.multi_transform(parts, {part: part for part in parts})
+
+        def init(params):
+            if not jax.tree.leaves(params["objective"]):
+                raise ValueError(
+                    "the objective has no parameters of its own: leave objective_optimizer unset"
+                )
+            return joined.init(params)
+
+        return optax.GradientTransformationExtraArgs(init, joined.update)
+
+    return optimizer
+
+
 def set_optimal_scales(
     optimizer: optax.GradientTransformation, weight: float = 0.05
 ) -> optax.GradientTransformationExtraArgs:
