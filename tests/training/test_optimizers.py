@@ -1,5 +1,7 @@
 """Optimizers against their definitions and against optax; schedules follow the global step."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,3 +117,10 @@ def test_an_optimizer_of_no_parameters_is_refused():
 def test_bad_optimizers_are_refused(name, options, message):
     with pytest.raises(ValueError, match=message):
         make_optimizer(name, make_schedule("constant", num_steps=5), **options)
+
+
+@pytest.mark.parametrize("num_steps", ["100", 10.5, None])
+def test_a_number_of_steps_is_whole(num_steps):
+    """Past the tests' type checker, which no user has. Mutant: Python's own error on '<'."""
+    with pytest.raises(ValueError, match=f"num_steps must be a whole number .* {num_steps!r}"):
+        inspect.unwrap(make_schedule)("cosine", num_steps=num_steps)

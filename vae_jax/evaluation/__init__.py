@@ -8,6 +8,16 @@ from vae_jax.evaluation.gradient_checks import (
     pathwise_gradient,
     score_function_gradient,
 )
+from vae_jax.evaluation.gradient_statistics import (
+    GradientMoments,
+    choose_parameters,
+    join_groups,
+    make_group_moments,
+    mean_variance,
+    relative_squared_bias,
+    signal_to_noise,
+    slope_of_signal_to_noise,
+)
 from vae_jax.evaluation.keys import EvaluationKeys, evaluation_keys, sample_keys
 from vae_jax.evaluation.latents import active_units, is_active, posterior_means
 from vae_jax.evaluation.measure import draw_in_chunks, make_measure, terms_of_example
@@ -17,23 +27,31 @@ __all__ = [
     "Comparison",
     "Estimate",
     "EvaluationKeys",
+    "GradientMoments",
     "active_units",
     "best_evaluations",
     "bits_per_dim",
+    "choose_parameters",
     "compare_gradient_estimators",
     "draw_in_chunks",
     "estimate",
     "evaluation_keys",
     "is_active",
+    "join_groups",
     "leave_out",
+    "make_group_moments",
     "make_measure",
     "map_examples",
     "mean_bounds",
+    "mean_variance",
     "over_examples",
     "pathwise_gradient",
     "posterior_means",
+    "relative_squared_bias",
     "sample_keys",
     "score_function_gradient",
+    "signal_to_noise",
+    "slope_of_signal_to_noise",
     "summarize",
     "terms_of_example",
 ]

@@ -178,8 +178,10 @@ def make_schedule(
       **options: of that row.
 
     Raises:
-      ValueError: an unknown name or option, or a warm-up that is negative or fills the whole run.
+      ValueError: an unknown name or option, numbers of steps that are not whole, or a warm-up that
+        is negative or fills the whole run.
     """
+    check_whole(1, 2**31 - 1, num_steps=num_steps)
     if not 0 <= warmup_steps < num_steps:
         raise ValueError(
             f"warmup_steps must lie in 0 .. {num_steps - 1} (the run has {num_steps} steps), got "
