@@ -26,6 +26,7 @@ class Run(NamedTuple):
     """What the run resolved to, defaults included."""
     dataset: datasets.Dataset
     vae: models.VAE
+    objective: objectives.Objective
     init: Callable[[datasets.Examples], training.TrainState]
     """init(dataset.train) -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
@@ -88,6 +89,7 @@ def build_run(config: ml_collections.ConfigDict, dataset: datasets.Dataset | Non
     vae = build_vae(dataset, **config.vae)
     with errors_of("objective"):
         objectives.check_latents(vae, objective.relaxes)
+        objectives.check_labels(objective, vae, dataset)
     return assemble(config, dataset, vae, objective, members)
 
 
@@ -128,6 +130,7 @@ def assemble(
         config=config,
         dataset=dataset,
         vae=vae,
+        objective=objective,
         init=init,
         train_steps=train_steps,
         placement=placed,

@@ -1,5 +1,6 @@
 """Measuring a trained model: every example once, with noise that is keyed by its index."""
 
+from vae_jax.evaluation.classifier import accuracy
 from vae_jax.evaluation.estimates import Estimate, best_evaluations, bits_per_dim, estimate
 from vae_jax.evaluation.examples import map_examples, over_examples
 from vae_jax.evaluation.gradient_checks import (
@@ -17,6 +18,7 @@ __all__ = [
     "Comparison",
     "Estimate",
     "EvaluationKeys",
+    "accuracy",
     "active_units",
     "best_evaluations",
     "bits_per_dim",

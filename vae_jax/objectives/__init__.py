@@ -28,6 +28,8 @@ from vae_jax.objectives.objective import (
     over_batch,
 )
 from vae_jax.objectives.schedules import LinearWarmup, Temperature
+from vae_jax.objectives.semi_supervised import ROWS as SEMI_SUPERVISED_ROWS
+from vae_jax.objectives.semi_supervised import check_labels, make_semi_supervised
 from vae_jax.objectives.terms import Terms, closed_form_kl, kl, reconstruction
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Objective",
     "Temperature",
     "Terms",
+    "check_labels",
     "check_latents",
     "closed_form_kl",
     "elbo",
@@ -46,6 +49,7 @@ __all__ = [
     "make_elbo",
     "make_iwae",
     "make_objective",
+    "make_semi_supervised",
     "no_parameters",
     "over_batch",
     "reconstruction",
@@ -54,7 +58,7 @@ __all__ = [
 ]
 
 # {name: a function of the objective's options that makes the Objective}
-OBJECTIVES = ELBO_ROWS | IMPORTANCE_ROWS | DISCRETE_ROWS
+OBJECTIVES = ELBO_ROWS | IMPORTANCE_ROWS | DISCRETE_ROWS | SEMI_SUPERVISED_ROWS
 
 
 def make_objective(name: str, **options: Any) -> Objective:

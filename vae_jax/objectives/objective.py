@@ -27,6 +27,9 @@ class Objective(NamedTuple):
     """Defaults of the traced numbers: the ones that members of one program may differ in."""
     relaxes: bool = False
     """Whether it is for discrete latents, whose samples it relaxes."""
+    classify: Callable[..., Array] | None = None
+    """classify(vae, params["objective"], x) -> log q(y|x) of every class, in nats; None where the
+    objective trains no classifier. With one, labels may be missing (-1)."""
 
 
 def no_parameters(key: Array, vae: Any, examples: Any) -> dict:
