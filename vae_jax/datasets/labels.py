@@ -62,8 +62,8 @@ def check_missing_labels(y: Any, name: str) -> np.ndarray:
         if y is not None and y.size and y.dtype.kind in "uif":
             given += f" in {y.min()} .. {y.max()}"
         raise ValueError(
-            f"missing_labels needs 'y' of {name} to be labels 0, 1, ..., and {MISSING} where one is "
-            f"missing; got {given}"
+            f"missing_labels needs 'y' of {name} to be labels 0, 1, ..., and {MISSING} where one "
+            f"is missing; got {given}"
         )
     return y.astype(np.int32)
 

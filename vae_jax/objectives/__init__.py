@@ -29,7 +29,11 @@ from vae_jax.objectives.objective import (
 )
 from vae_jax.objectives.schedules import LinearWarmup, Temperature
 from vae_jax.objectives.semi_supervised import ROWS as SEMI_SUPERVISED_ROWS
-from vae_jax.objectives.semi_supervised import check_labels, make_semi_supervised
+from vae_jax.objectives.semi_supervised import (
+    average_over_labels,
+    check_labels,
+    make_semi_supervised,
+)
 from vae_jax.objectives.terms import Terms, closed_form_kl, kl, reconstruction
 
 __all__ = [
@@ -38,6 +42,7 @@ __all__ = [
     "Objective",
     "Temperature",
     "Terms",
+    "average_over_labels",
     "check_labels",
     "check_latents",
     "closed_form_kl",
