@@ -20,6 +20,11 @@ REAL = {"traversal", "interpolation", "latent_means"}
 
 CONFIGS = {
     "cvae": (REAL | {"classes"}, {"mean", "scale", "reconstruction"}, {"z", "mean", "x", "y"}),
+    "semi_supervised": (
+        REAL | {"classes"},
+        {"mean", "scale", "reconstruction"},
+        {"z", "mean", "x", "y"},
+    ),
     "quadrants": (
         REAL | {"completions"},
         {"mean", "scale", "reconstruction"},
@@ -75,6 +80,7 @@ def test_pictures_and_numbers(trained):
     assert np.isfinite([summary["elbo"], summary["nll"], summary["bits_per_dim"]]).all()
     # Bits per dimension are over the pixels that are predicted: 48 of 64 beside a given quarter.
     pixels = 48 if config == "quadrants" else 64
+    assert ("accuracy" in summary) == (config == "semi_supervised")
     assert summary["bits_per_dim"] == pytest.approx(summary["nll"] / (pixels * np.log(2)))
 
 
@@ -95,7 +101,7 @@ def test_encode_and_sample(trained, tmp_path):
     samples = np.load(tmp_path / "s.npz")
     assert set(samples.files) == CONFIGS[config][2]
     assert all(len(samples[name]) == 12 for name in samples.files)
-    if config == "cvae":
+    if config in ("cvae", "semi_supervised"):
         np.testing.assert_array_equal(samples["y"], [*range(10), 0, 1])
 
 
@@ -108,6 +114,7 @@ BAD_INPUTS = {
         ({"x": X, "y": np.array([3, 10])}, "integers 0 .. 9"),
         ({"x": X, "y": np.array([3.0, 1.0])}, "integers 0 .. 9"),
     ],
+    "semi_supervised": [({"x": X, "y": np.array([3, 10])}, "integers 0 .. 9")],
     "quadrants": [({"x": X[:, :4]}, "shape (4, 8, 1), but those of the run have shape (8, 8, 1)")],
     "halves": [
         ({"lower": X[:, 4:]}, "no key 'upper'; its keys: lower"),
@@ -126,7 +133,7 @@ def test_bad_inputs_are_refused_in_one_line(trained, tmp_path, capsys):
             encode.encode_file(str(workdir), str(tmp_path / "x.npz"), str(tmp_path / "z"), 0, 1)
         said = capsys.readouterr().err
         assert ended.value.code == 2 and said.count("\n") == 1 and message in said, said
-    known = "0 .. 9" if config == "cvae" else "none: y is no label"
+    known = "0 .. 9" if config in ("cvae", "semi_supervised") else "none: y is no label"
     with pytest.raises(ValueError, match=rf"--label=10 is not one of this run \({known}\)"):
         sample.sample_to_file(str(workdir), str(tmp_path / "s.npz"), 0, 2, 0, label=10)
 

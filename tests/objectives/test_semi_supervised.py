@@ -117,6 +117,27 @@ def test_the_bound_is_tight_at_the_exact_posterior(y):
     np.testing.assert_allclose(parts["elbo"], expected, rtol=1e-9)
 
 
+def test_the_gradient_of_the_classifier_vanishes_at_the_exact_posterior_alone():
+    """Of an unlabelled example, whose bound is log p(x) - KL(q(y|x) || p(y|x)) where q(z|x,y) is
+    exact. Oracle elsewhere: q_y (g_y - sum_c q_c g_c) with g = log q(y|x) - log p(y|x), by numpy.
+
+    Mutants: the weights' gradient stopped, or the entropy's.
+    """
+    parts = exact_parts()
+
+    def bound(logits):
+        return average_over_labels(jnp.array(-1), jax.nn.log_softmax(logits), *parts)["elbo"]
+
+    with jax.enable_x64(True):
+        logits = LOG_POSTERIOR + np.array([[0.0, 0.0, 0.0], [0.0, 0.5, -1.0]])
+        gradients = jax.jit(jax.vmap(jax.grad(bound)))(logits)
+    log_q = special.log_softmax(logits, -1)
+    q, ratios = np.exp(log_q), log_q - LOG_POSTERIOR
+    expected = -q * (ratios - np.sum(q * ratios, -1, keepdims=True))
+    np.testing.assert_allclose(gradients, expected, atol=1e-9)
+    assert abs(expected[1]).max() > 0.1
+
+
 def make_mixture():
     """Return the mixture as a VAE whose posterior's means are moved by .2."""
     single = make_vae(CLASSES[0])

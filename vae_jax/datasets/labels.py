@@ -84,6 +84,11 @@ def split_labelled(examples: Examples, fractions: tuple[float, float], seed: int
         jax.tree.map(lambda leaf, rows=rows: leaf[rows], examples)
         for rows in (has_label, ~has_label)
     )
+    if np.sum(has_label) < 3:
+        raise ValueError(
+            "need at least 3 examples with a label, for train, validation and test, got "
+            f"{np.sum(has_label)}"
+        )
     train, validation, test = split_examples(labelled, fractions, seed)
     train = jax.tree.map(lambda *parts: np.concatenate(parts), train, others)
     return [train, validation, test]

@@ -53,7 +53,7 @@ def make_semi_supervised(
     *,
     beta: float = 1.0,
     generative_weight: float = 1.0,
-    classifier_weight: float = 1.0,
+    classifier_weight: float = 100.0,
     classifier_hidden: tuple[int, ...] = (200,),
     num_samples: int = 1,
 ) -> Objective:
