@@ -84,7 +84,7 @@ def test_loss_is_a_loop_over_examples_and_classes():
 
 # A mixture of linear-Gaussian models, one for each class, whose p(y|x) and log p(x) are known.
 
-CLASSES = [make_model()._replace(bias=shift * np.ones(5)) for shift in (-1.0, 0.0, 1.5)]
+CLASSES = [make_model()._replace(bias=shift * np.ones(5)) for shift in (-0.3, 0.0, 0.5)]
 X = CLASSES[1].sample(seed=4, num_examples=1)[0]
 LOG_JOINT = np.array([model.log_marginal(X) for model in CLASSES]) - np.log(3)
 LOG_MARGINAL = special.logsumexp(LOG_JOINT)
@@ -123,9 +123,9 @@ def test_the_gradient_of_the_classifier_vanishes_at_the_exact_posterior_alone():
 
     Mutants: the weights' gradient stopped, or the entropy's.
     """
-    parts = exact_parts()
 
     def bound(logits):
+        parts = jnp.asarray(exact_parts())
         return average_over_labels(jnp.array(-1), jax.nn.log_softmax(logits), *parts)["elbo"]
 
     with jax.enable_x64(True):
@@ -135,7 +135,7 @@ def test_the_gradient_of_the_classifier_vanishes_at_the_exact_posterior_alone():
     q, ratios = np.exp(log_q), log_q - LOG_POSTERIOR
     expected = -q * (ratios - np.sum(q * ratios, -1, keepdims=True))
     np.testing.assert_allclose(gradients, expected, atol=1e-9)
-    assert abs(expected[1]).max() > 0.1
+    assert abs(expected[1]).max() > 0.05
 
 
 def make_mixture():
@@ -176,7 +176,7 @@ def test_the_bound_of_an_unlabelled_example_is_below_log_marginal_by_the_diverge
         mean, covariance = model.posterior(X)
         gaps.append(gaussian_kl(mean + 0.2, covariance, mean, covariance))
     divergence = np.exp(log_q) @ (log_q - LOG_POSTERIOR + gaps)
-    assert divergence > 0.1
+    assert divergence > 0.05
     assert_mean_is(values, LOG_MARGINAL - divergence)
 
 
