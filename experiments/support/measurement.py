@@ -46,34 +46,35 @@ def make_validation(run: Run, how: Evaluation) -> Callable:
     One sample of z per example, with the same noise each time. And the accuracy of the objective's
     classifier, where it trains one.
     """
-    measure = make_run_measure(run, how, num_samples=1)
+    measure, accuracies = make_run_measure(run, how, num_samples=1), make_accuracies(run)
     examples = functools.cache(lambda: model_examples(run, how, "validation"))  # not at the start
 
     def validate(state):
         measured = measure_members(run, state, measure, examples(), how.batch_size)
         numbers = evaluation.mean_bounds(measured)
-        numbers |= accuracies(run, state, examples(), how.batch_size)
+        numbers |= accuracies(state, examples(), how.batch_size)
         return evaluation.leave_out(has_failed(state), numbers)
 
     return validate
 
 
-def accuracies(
-    run: Run, state: training.TrainState, examples: datasets.Examples, batch_size: int
-) -> dict[str, list[float]]:
-    """Return {"accuracy": the share of right labels by q(y|x), one per member}.
+def make_accuracies(run: Run) -> Callable[..., dict[str, list[float]]]:
+    """Make accuracies(state, examples, batch_size) -> {"accuracy": one of q(y|x) per member}.
 
-    {} where the objective trains no classifier.
+    It returns {} where the objective trains no classifier.
     """
-    classify = run.objective.classify
-    if classify is None:
-        return {}
-    params = [
-        training.select_member(state, member).evaluation_params["objective"]
-        for member in range(len(run.members))
-    ]
-    shares = [evaluation.accuracy(classify, run.vae, each, examples, batch_size) for each in params]
-    return {"accuracy": shares}
+    if run.objective.classify is None:
+        return lambda state, examples, batch_size: {}
+    accuracy = evaluation.make_accuracy(run.objective.classify, run.vae)
+
+    def accuracies(state, examples, batch_size):
+        params = [
+            training.select_member(state, member).evaluation_params["objective"]
+            for member in range(len(run.members))
+        ]
+        return {"accuracy": [accuracy(each, examples, batch_size) for each in params]}
+
+    return accuracies
 
 
 def has_failed(state: training.TrainState) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vae_jax.datasets import Examples
-from vae_jax.evaluation import accuracy
+from vae_jax.evaluation import make_accuracy
 
 
 def classify(vae, params, x):
@@ -18,7 +18,7 @@ def test_accuracy_counts_every_example_once():
     x = np.float32([0, 2, 4, 0, 2, 4, 0])
     y = np.array([0, 1, 2, 1, 2, 2, 1])
     for batch_size in (2, 3, 7, 100):
-        share = accuracy(classify, None, jnp.float32(2), Examples(x, y), batch_size)
+        share = make_accuracy(classify, None)(jnp.float32(2), Examples(x, y), batch_size)
         assert share == pytest.approx(4 / 7, rel=1e-12)
 
 
@@ -26,4 +26,4 @@ def test_accuracy_counts_every_example_once():
 def test_examples_without_a_label_are_refused(y):
     """Mutant: a missing label that counts as a mistake."""
     with pytest.raises(ValueError, match=r"needs a label 0, 1, \.\.\. of each example"):
-        accuracy(classify, None, jnp.float32(2), Examples(np.zeros(2), y))
+        make_accuracy(classify, None)(jnp.float32(2), Examples(np.zeros(2), y))

@@ -22,7 +22,7 @@ CONFIGS = {
     "cvae": (REAL | {"classes"}, {"mean", "scale", "reconstruction"}, {"z", "mean", "x", "y"}),
     "semi_supervised": (
         REAL | {"classes"},
-        {"mean", "scale", "reconstruction"},
+        {"mean", "scale", "reconstruction", "y", "label_probabilities"},
         {"z", "mean", "x", "y"},
     ),
     "quadrants": (
@@ -103,6 +103,29 @@ def test_encode_and_sample(trained, tmp_path):
     assert all(len(samples[name]) == 12 for name in samples.files)
     if config in ("cvae", "semi_supervised"):
         np.testing.assert_array_equal(samples["y"], [*range(10), 0, 1])
+
+
+def test_encode_labels_what_has_no_label(trained, tmp_path):
+    """Oracle: the summary's accuracy, and the codes of those labels. Mutants: labels given in the
+    file that are replaced, -1 encoded as it is."""
+    config, workdir = trained
+    if config != "semi_supervised":
+        return
+    run, _, _ = load_member(workdir, with_data=True)
+    test, encoded = run.dataset.test, {}
+    some = np.where(np.arange(len(test.y)) % 2, test.y, -1)
+    for name, given in {"none": {}, "some": {"y": some}}.items():
+        np.savez(tmp_path / "x.npz", x=test.x, **given)
+        encode.encode_file(str(workdir), str(tmp_path / "x.npz"), str(tmp_path / "z.npz"), 0, 1)
+        encoded[name] = dict(np.load(tmp_path / "z.npz"))
+    y = encoded["none"]["y"]
+    np.testing.assert_array_equal(y, encoded["none"]["label_probabilities"].argmax(1))
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert np.mean(y == test.y) == pytest.approx(summary["accuracy"])
+    np.testing.assert_array_equal(encoded["some"]["y"], np.where(some < 0, y, test.y))
+    same = some < 0
+    np.testing.assert_array_equal(encoded["some"]["mean"][same], encoded["none"]["mean"][same])
+    assert all(np.isfinite(each).all() for each in encoded["some"].values())
 
 
 X = np.zeros((2, 8, 8, 1), np.uint8)

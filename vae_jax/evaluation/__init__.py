@@ -1,6 +1,6 @@
 """Measuring a trained model: every example once, with noise that is keyed by its index."""
 
-from vae_jax.evaluation.classifier import accuracy
+from vae_jax.evaluation.classifier import make_accuracy
 from vae_jax.evaluation.estimates import Estimate, best_evaluations, bits_per_dim, estimate
 from vae_jax.evaluation.examples import map_examples, over_examples
 from vae_jax.evaluation.gradient_checks import (
@@ -18,7 +18,6 @@ __all__ = [
     "Comparison",
     "Estimate",
     "EvaluationKeys",
-    "accuracy",
     "active_units",
     "best_evaluations",
     "bits_per_dim",
@@ -28,6 +27,7 @@ __all__ = [
     "evaluation_keys",
     "is_active",
     "leave_out",
+    "make_accuracy",
     "make_measure",
     "map_examples",
     "mean_bounds",
