@@ -7,8 +7,8 @@ validation set, mean of three seeds: .822 and .900 for a weight of 30 with beta 
 .915 for a weight of 100. At the weight 1, near the paper's 0.1 N (1.26 here), q(y|x) settles in
 wrong classes: .43.
 
-Test set, seed 0: accuracy of q(y|x) 92.8%, -log p(x|y) 91.0 nats, ELBO given y -100.3 nats, in about
-50 seconds on two cores. Three seeds: 91.8% +- 0.7%; of the same classifier trained on the 100
+Test set, seed 0: accuracy of q(y|x) 92.8%, -log p(x|y) 91.0 nats, ELBO given y -100.3 nats, in
+about 50 seconds on two cores. Three seeds: 91.8% +- 0.7%; of the same classifier trained on the 100
 labels alone 89.2% +- 0.1%, both by
 
     python -m experiments.train --config=configs/semi_supervised.py --config.num_seeds=3 \

@@ -88,7 +88,7 @@ def build_run(config: ml_collections.ConfigDict, dataset: datasets.Dataset | Non
     config = with_likelihood(config, dataset)
     vae = build_vae(dataset, **config.vae)
     with errors_of("objective"):
-        objectives.check_latents(vae, objective.relaxes)
+        objectives.check_latents(vae, objective.latents)
         objectives.check_labels(objective, vae, dataset)
     return assemble(config, dataset, vae, objective, members)
 

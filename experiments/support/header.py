@@ -77,9 +77,12 @@ def describe_model(vae: Mapping[str, Any]) -> str:
 def warnings_of(run: Run) -> Iterator[str]:
     """Yield notes on schedules that the run is too short for."""
     config = run.config
-    for field, num_steps in (
-        ("objective.beta_warmup_steps", config.objective.get("beta_warmup_steps", 0)),
-        ("optimizer.boundaries", max(config.optimizer.get("boundaries", ()), default=0)),
-    ):
+    schedules = {
+        f"objective.{option}": num_steps
+        for option, num_steps in config.objective.items()
+        if option.endswith("_steps")
+    }
+    schedules["optimizer.boundaries"] = max(config.optimizer.get("boundaries", ()), default=0)
+    for field, num_steps in schedules.items():
         if num_steps >= run.num_steps:
             yield f"note: {field} ({num_steps}) outlasts the run of {run.num_steps} steps"

@@ -62,7 +62,10 @@ def test_a_name_alone_is_enough(block, field, name):
     ("fields", "message"),
     [
         ({"objective__temperature": 0.5}, "temperature=0.5 is an option of name=concrete only"),
-        ({"objective__name": "iwae", "objective__beta": 2.0}, "option of name=elbo, name=concrete"),
+        (
+            {"objective__name": "iwae", "objective__beta": 2.0},
+            "option of name=elbo, name=free_bits",
+        ),
         ({"vae__flow_layers": 3}, "flow_layers=3 is an option of posterior="),
         ({"vae__num_classes": 3}, "is an option of posterior=categorical"),
         ({"optimizer__momentum": 0.5}, "is an option of name=sgd only; chosen: name='adam'"),
@@ -176,7 +179,7 @@ def test_by_the_commands(tmp_path):
         r"note: config\.objective: beta=\S+ is an option of .*; it is left out", printed
     )
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert saved["layout"] == 3
+    assert saved["layout"] == 4
     config = saved["config"]
     assert config["objective"] == {"name": "iwae", "num_samples": 5}
     assert (config["vae"]["activation"], config["vae"]["likelihood"]) == ("tanh", "binomial")

@@ -9,6 +9,8 @@ from experiments.support.subjects import make_images_of
 from experiments.support.sweeps import Member
 from vae_jax import figures
 from vae_jax.distributions import Masked
+from vae_jax.lookup import options_of
+from vae_jax.objectives import OBJECTIVES
 
 RNG = np.random.default_rng(0)
 TABLE, IMAGES = RNG.normal(size=(20, 6)), RNG.random((20, 8, 8, 1))
@@ -55,11 +57,11 @@ def test_an_image_and_a_row_of_numbers_stand_side_by_side():
         ({"name": "elbo", "beta": 3.0}, {}, "elbo (beta=3)"),
         ({"name": "elbo"}, {}, "elbo"),
         ({"name": "elbo", "beta": 3.0}, {"objective.beta": 4.0}, "elbo"),
-        ({"name": "elbo", "sampled_kl": True}, {}, "elbo (sampled_kl=True)"),
+        ({"name": "elbo", "form": "entropy"}, {}, "elbo (form=entropy)"),
     ],
 )
 def test_titles_name_the_objective_with_what_was_chosen(block, point, text):
-    defaults = {"beta": 1.0, "num_samples": 1, "sampled_kl": False, "beta_warmup_steps": 0}
+    defaults = options_of(OBJECTIVES["elbo"])
     assert describe_objective(defaults | block, Member(0, point)) == text
 
 

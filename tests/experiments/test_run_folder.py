@@ -24,7 +24,7 @@ def test_config_json_is_what_the_run_resolved_to(trained):
     no option of another row; nothing is unset. Mutants: the config as typed, None for defaults."""
     workdir, _ = trained
     content = json.loads((workdir / "config.json").read_text())
-    assert content["layout"] == 3
+    assert content["layout"] == 4
     config = content["config"]
     assert config["vae"]["likelihood"] == "binomial" and config["vae"]["hidden"] == [16]
     assert (
@@ -84,7 +84,7 @@ def test_metrics_of_the_former_layout_are_read(former, trained):
             np.testing.assert_array_equal(theirs[split][name], values, err_msg=name)
 
 
-REFUSAL = r"was written by another version of vae_jax \(layout 1, this one reads 3\): its metrics"
+REFUSAL = r"was written by another version of vae_jax \(layout 1, this one reads 4\): its metrics"
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_the_former_layout_is_refused_by_encode_and_sample(former, tmp_path, cap
     assert {each.name for each in tmp_path.iterdir()} == {"x.npz"}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": 3}', '{"layout": 2}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": 3}', '{"layout": 3}'])
 def test_a_damaged_config_is_said(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match="is damaged: it holds no config"):

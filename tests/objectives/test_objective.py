@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import stats
 
 from tests.support.bounds import (
     BATCH,
@@ -15,23 +15,28 @@ from tests.support.bounds import (
     Batch,
     evaluate,
 )
-from tests.support.linear_gaussian import gaussian_kl
 from vae_jax.distributions import Bernoulli, Gaussian, standard_normal
 from vae_jax.models import VAE
-from vae_jax.objectives import (
-    OBJECTIVES,
-    check_latents,
-    make_objective,
-)
+from vae_jax.objectives import OBJECTIVES, check_latents, importance, make_objective
+from vae_jax.objectives.elbo import ROWS as ELBO_ROWS
 
 CASES = [
     ("elbo", {}),
-    ("elbo", {"beta": 4.0, "num_samples": 3, "sampled_kl": True, "beta_warmup_steps": 10}),
+    ("elbo", {"beta": 4.0, "num_samples": 3, "form": "log_weights", "beta_warmup_steps": 10}),
+    ("elbo", {"beta": 2.0, "num_samples": 2, "form": "entropy"}),
+    ("free_bits", {"free_bits": 0.2, "beta": 3.0}),
+    ("capacity", {"capacity": 2.0, "gamma": 5.0, "capacity_steps": 10}),
     ("iwae", {"num_samples": 4}),
+    ("miwae", {"num_groups": 2, "num_samples": 3}),
+    ("ciwae", {"elbo_weight": 0.3, "num_samples": 4}),
+    ("renyi", {"alpha": -1.0, "num_samples": 4}),
 ]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=[name for name, _ in CASES])
+IDS = ["-".join([name, *map(str, options.values())]) for name, options in CASES]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=IDS)
 def case(request):
     """Return (name, options, objective, (loss, metrics) of it) of each case."""
     name, options = request.param
@@ -40,11 +45,8 @@ def case(request):
 
 
 def test_every_objective_has_a_case():
-    """Those of discrete latents have theirs in test_discrete, those of labels of which some are
-    missing in test_semi_supervised."""
-    made = {name: make_objective(name) for name in OBJECTIVES}
-    others = {name for name, each in made.items() if each.relaxes or each.classify is not None}
-    assert {name for name, _ in CASES} == {*OBJECTIVES} - others
+    """Of those that are bounds of one example: the others have theirs in files of their own."""
+    assert {name for name, _ in CASES} == {*ELBO_ROWS, *importance.ROWS}
 
 
 def test_loss_is_the_objective_turned_and_metrics_hold_the_elbo(case):
@@ -54,17 +56,37 @@ def test_loss_is_the_objective_turned_and_metrics_hold_the_elbo(case):
     assert all(value.shape == () and np.isfinite(value) for value in metrics.values())
     expected = metrics["reconstruction"] - metrics["kl"]
     np.testing.assert_allclose(metrics["elbo"], expected, 1e-5)
-    if options.get("beta", 1) != 1:
+    if options.get("beta", 1) != 1 or "gamma" in options:
         assert abs(metrics["objective"] - metrics["elbo"]) > 0.1
 
 
-def reference_bound(name, options, log_likelihood, log_prior, log_posterior, closed_form_kl):
-    """Return the bound of one example by numpy, at step 5."""
-    if name == "iwae":
-        return special.logsumexp(log_likelihood + log_prior - log_posterior, b=1 / len(log_prior))
-    kl = np.mean(log_posterior - log_prior) if options.get("sampled_kl") else closed_form_kl
-    warmup = 5 / options["beta_warmup_steps"] if options.get("beta_warmup_steps") else 1
-    return np.mean(log_likelihood) - warmup * options.get("beta", 1) * kl
+def reference_bound(name, options, log_likelihood, log_prior, log_posterior, kls, scale):
+    """Return the bound of one example by numpy, at step 5.
+
+    kls: the KL of each dimension; scale: the standard deviations of q.
+    """
+    log_weights, reconstruction = log_likelihood + log_prior - log_posterior, log_likelihood.mean()
+    weights, beta = np.exp(log_weights), options.get("beta", 1)
+    match name, options.get("form"):
+        case "elbo", None:
+            return reconstruction - beta * kls.sum()
+        case "elbo", "log_weights":
+            return reconstruction + 5 / 10 * beta * np.mean(log_prior - log_posterior)
+        case "elbo", "entropy":
+            entropy = np.sum(stats.norm.entropy(scale=scale))
+            return reconstruction + beta * (log_prior.mean() + entropy)
+        case "free_bits", _:
+            return reconstruction - beta * np.maximum(kls, options["free_bits"]).sum()
+        case "capacity", _:
+            return reconstruction - options["gamma"] * abs(kls.sum() - 5 / 10 * options["capacity"])
+        case "iwae", _:
+            return np.log(weights.mean())
+        case "miwae", _:
+            return np.mean([np.log(weights[:3].mean()), np.log(weights[3:].mean())])
+        case "ciwae", _:
+            return 0.3 * log_weights.mean() + 0.7 * np.log(weights.mean())
+        case "renyi", _:
+            return np.log(np.mean(weights**2)) / 2
 
 
 def test_loss_is_the_mean_over_a_loop_of_examples(case):
@@ -76,11 +98,13 @@ def test_loss_is_the_mean_over_a_loop_of_examples(case):
     for key, x in zip(jax.random.split(KEY, len(BATCH.x)), BATCH.x, strict=True):
         q = LINEAR_VAE.encode(PARAMS, x)
         mean, scale = np.array(q.mean), np.exp(q.log_scale)
-        zs = [np.array(q.sample(k)) for k in jax.random.split(key, options.get("num_samples", 1))]
+        count = options.get("num_groups", 1) * options.get("num_samples", 1)
+        zs = [np.array(q.sample(k)) for k in jax.random.split(key, count)]
         pixels = [stats.norm.logpdf(x, MODEL.weights @ z + MODEL.bias, 0.6) for z in zs]
-        kl = gaussian_kl(mean, np.diag(scale**2), 0 * mean, np.eye(2))
+        kls = (mean**2 + scale**2 - 1) / 2 - np.log(scale)
         densities = [pixels, stats.norm.logpdf(zs), stats.norm.logpdf(zs, mean, scale)]
-        bounds.append(reference_bound(name, options, *(np.sum(d, -1) for d in densities), kl))
+        densities = (np.sum(d, -1) for d in densities)
+        bounds.append(reference_bound(name, options, *densities, kls, scale))
     np.testing.assert_allclose(loss, -np.mean(bounds), 1e-5)
 
 
@@ -104,7 +128,9 @@ def test_jit_changes_nothing_and_two_calls_trace_once(case):
             "key": jax.random.fold_in(KEY, number),
             "batch": Batch(BATCH.x + number),
             "step": number,
-            **{field: jnp.array(value + number) for field, value in objective.hparams.items()},
+            **{
+                field: jnp.array(value + 0.1 * number) for field, value in objective.hparams.items()
+            },
         }
         vae = LINEAR_VAE._replace(decode=decode)
         fast = evaluate(objective, vae=vae, jit=jit_once, **arguments)
@@ -151,13 +177,13 @@ def test_latents_of_the_other_kind_are_refused(name, latents):
     """In the loss, and by `check_latents`. Mutant: discrete samples handed to the ELBO, whose
     encoder would get no gradient."""
     objective, vae = make_objective(name), LINEAR_VAE._replace(latents=latents)
-    if vae.is_discrete == objective.relaxes:
-        check_latents(vae, objective.relaxes)
+    if objective.latents in ("any", "discrete" if vae.is_discrete else "continuous"):
+        check_latents(vae, objective.latents)
         return
     remedy = "objective concrete" if vae.is_discrete else "objective elbo"
     params = {"vae": PARAMS, "objective": {}}
     for call in (
-        lambda: check_latents(vae, objective.relaxes),
+        lambda: check_latents(vae, objective.latents),
         lambda: objective.loss(KEY, vae, params, objective.hparams, BATCH, 0),
     ):
         with pytest.raises(ValueError, match=remedy) as error:
@@ -179,6 +205,28 @@ def test_latents_of_the_other_kind_are_refused(name, latents):
         ("elbo", {"beta": np.nan}, ["beta ", "nan"]),
         ("elbo", {"num_samples": 0}, ["num_samples", ">= 1", "0"]),
         ("iwae", {"num_samples": -3}, ["num_samples", ">= 1", "-3"]),
+        ("miwae", {"num_groups": 0}, ["num_groups", ">= 1", "0"]),
+        ("miwae", {"num_samples": 0}, ["num_samples", ">= 1", "0"]),
+        ("ciwae", {"elbo_weight": 1.5}, ["elbo_weight", "0 .. 1", "1.5"]),
+        ("renyi", {"alpha": np.inf}, ["alpha", "finite", "inf"]),
+        ("capacity", {"gamma": -1.0}, ["gamma", ">= 0", "-1.0"]),
+        ("capacity", {"capacity": -1.0}, ["capacity", ">= 0", "-1.0"]),
+        ("free_bits", {"free_bits": -1.0}, ["free_bits", ">= 0", "-1.0"]),
+        ("iwae", {"num_samples": 6, "chunk_size": 4}, ["chunk_size", "divide the 6", "4"]),
+        (
+            "elbo",
+            {"beta_warmup_steps": 10, "beta_cycle_steps": 10},
+            ["beta_cycle_steps", "above beta_warmup_steps=10", "got 10"],
+        ),
+        ("elbo", {"form": "logweights"}, ["form='logweights'", "did you mean 'log_weights'"]),
+        (
+            "elbo",
+            {"estimator": "sticking_the_landing", "form": "entropy"},
+            ["sticking_the_landing", "form='log_weights'"],
+        ),
+        ("iwae", {"estimator": "dreg"}, ["estimator='dreg'", "doubly_reparameterized"]),
+        ("elbo", {"estimator": "vimco"}, ["leave_one_out", "objectives that take it: iwae, miwae"]),
+        ("elbo", {"estimator": "leave_one_out"}, ["num_samples >= 2", "got 1"]),
         ("elbo", {"beta_warmup_steps": -1}, ["beta_warmup_steps", ">= 0", "-1"]),
     ],
 )

@@ -9,6 +9,7 @@ from vae_jax.distributions.composed import Chain, Flow, Product
 from vae_jax.distributions.concrete import BinaryConcrete, Concrete
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
 from vae_jax.distributions.discrete import Bernoulli, Categorical, Poisson
+from vae_jax.distributions.entropies import entropy, has_closed_form_entropy
 from vae_jax.distributions.exponential_families import (
     EXPONENTIAL_FAMILIES,
     ExponentialFamily,
@@ -21,6 +22,7 @@ from vae_jax.distributions.kl import (
     KL_PER_DIMENSION,
     has_closed_form_kl,
     kl_divergence,
+    kl_factorizes,
     kl_per_dimension,
 )
 from vae_jax.distributions.missing import Masked, Observed, spread
@@ -56,8 +58,11 @@ __all__ = [
     "Poisson",
     "Product",
     "bregman_kl",
+    "entropy",
+    "has_closed_form_entropy",
     "has_closed_form_kl",
     "kl_divergence",
+    "kl_factorizes",
     "kl_per_dimension",
     "reparameterize",
     "spread",

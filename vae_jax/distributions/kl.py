@@ -184,6 +184,11 @@ def has_closed_form_kl(q: Distribution, p: Distribution) -> bool:
     return (type(q), type(p)) in KL_PER_DIMENSION | KL
 
 
+def kl_factorizes(q: Distribution, p: Distribution) -> bool:
+    """Tell whether KL(q || p) of these two types is a sum over dimensions, in closed form here."""
+    return (type(q), type(p)) in KL_PER_DIMENSION
+
+
 def kl_per_dimension(q: Distribution, p: Distribution) -> Float[Array, "*event"]:
     """Return KL(q || p) of each dimension in nats (>= 0), for a pair that factorizes.
 

@@ -69,7 +69,7 @@ def terms_of_example(
     x, y = example
 
     def draw(keys):
-        return sample_terms(keys, vae, params, x, y)._replace(closed_form_kl=None)
+        return Terms(*sample_terms(keys, vae, params, x, y)[:3], None)
 
     terms = draw_in_chunks(draw, key, index, num_samples, min(chunk_size, num_samples))
     closed = closed_form_kl(vae.encode(params, x, y), vae.prior(params, y))

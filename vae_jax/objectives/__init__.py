@@ -2,24 +2,31 @@
 
 Every bound is a function of the same few terms, takes one example's terms, is in nats, and is
 larger when better. log p(x) = ELBO + KL(q(z|x) || p(z|x)), so each is at most log p(x) in
-expectation. Training and evaluation call the same functions.
+expectation. How its gradient is estimated is chosen apart. Training and evaluation call the same
+functions.
 """
 
 from typing import Any
 
-from vae_jax.lookup import check_options, look_up
+from vae_jax.lookup import check_options, look_up, options_of
+from vae_jax.objectives.bounds import (
+    combined_bound,
+    elbo_by_entropy,
+    importance_weighted_bound,
+    multiply_importance_weighted_bound,
+    renyi_bound,
+)
 from vae_jax.objectives.discrete import ROWS as DISCRETE_ROWS
 from vae_jax.objectives.discrete import make_concrete, relaxed_terms
+
+# The function `elbo` comes with its module, whose name it replaces here.
 from vae_jax.objectives.elbo import ROWS as ELBO_ROWS
-from vae_jax.objectives.elbo import elbo, make_elbo
-from vae_jax.objectives.estimators import sample_terms
+from vae_jax.objectives.elbo import elbo, make_capacity, make_elbo, make_free_bits
+from vae_jax.objectives.estimators import ESTIMATORS, UnfitEstimatorError, sample_terms
 from vae_jax.objectives.importance import (
     ROWS as IMPORTANCE_ROWS,
 )
-from vae_jax.objectives.importance import (
-    importance_weighted_bound,
-    make_iwae,
-)
+from vae_jax.objectives.importance import make_ciwae, make_iwae, make_miwae, make_renyi
 from vae_jax.objectives.objective import (
     Objective,
     check_latents,
@@ -37,6 +44,7 @@ from vae_jax.objectives.semi_supervised import (
 from vae_jax.objectives.terms import Terms, closed_form_kl, kl, reconstruction
 
 __all__ = [
+    "ESTIMATORS",
     "OBJECTIVES",
     "LinearWarmup",
     "Objective",
@@ -46,19 +54,29 @@ __all__ = [
     "check_labels",
     "check_latents",
     "closed_form_kl",
+    "combined_bound",
     "elbo",
+    "elbo_by_entropy",
     "importance_weighted_bound",
     "kl",
     "make_bound_objective",
+    "make_capacity",
+    "make_ciwae",
     "make_concrete",
     "make_elbo",
+    "make_free_bits",
     "make_iwae",
+    "make_miwae",
     "make_objective",
+    "make_renyi",
     "make_semi_supervised",
+    "multiply_importance_weighted_bound",
     "no_parameters",
+    "objectives_with",
     "over_batch",
     "reconstruction",
     "relaxed_terms",
+    "renyi_bound",
     "sample_terms",
 ]
 
@@ -74,4 +92,23 @@ def make_objective(name: str, **options: Any) -> Objective:
     """
     row = look_up(OBJECTIVES, name, "name")
     check_options(options, [("name", name)], {"name": OBJECTIVES})
-    return row(**options)
+    try:
+        return row(**options)
+    except UnfitEstimatorError as error:
+        takers = ", ".join(objectives_with(options["estimator"]))
+        raise ValueError(f"{error}; objectives that take it: {takers}") from None
+
+
+def objectives_with(estimator: str) -> list[str]:
+    """Return the names of the objectives that take this estimator."""
+    return [name for name, row in OBJECTIVES.items() if _takes(row, estimator)]
+
+
+def _takes(row, estimator):
+    if "estimator" not in options_of(row):
+        return False
+    try:
+        row(estimator=estimator, num_samples=2)
+    except UnfitEstimatorError:
+        return False
+    return True

@@ -8,7 +8,7 @@ from jaxtyping import Key
 
 from vae_jax.fast.mapping import map_leading
 from vae_jax.lookup import check_not_negative, check_positive, look_up
-from vae_jax.objectives.elbo import elbo
+from vae_jax.objectives.bounds import elbo
 from vae_jax.objectives.estimators import sample_terms
 from vae_jax.objectives.objective import (
     Objective,
@@ -73,10 +73,13 @@ def make_concrete(
 ) -> Objective:
     """The relaxed ELBO of discrete latents: Gumbel-Softmax or Concrete samples.
 
-    Jang et al. (2017), Maddison et al. (2017). With kl="discrete" its value is no bound on
-    log p(x) of the discrete model; with kl="concrete" it is a bound of the relaxed model. So
-    `objective` and `relaxed_elbo` (its value at beta = 1) are of relaxed samples, while `elbo`,
-    `kl` and `reconstruction` are of discrete samples, drawn separately.
+    Formula: E_relaxed q[log p(x|z)] - beta KL(q(z|x) || p(z))
+    Estimates: with kl="discrete" no bound on log p(x) of the discrete model, with kl="concrete" a
+      bound of the relaxed model. `objective` and `relaxed_elbo` (its value at beta = 1) are of
+      relaxed samples, `elbo`, `kl` and `reconstruction` of discrete samples, drawn separately.
+    Source: Jang et al. (2017); Maddison et al. (2017).
+    Use: for categories or bits as latents, with gradients of little noise and some bias; the
+      estimators vimco and leave_one_out of other objectives are without bias.
 
     Args:
       beta: weight of the KL (may be swept).
@@ -103,7 +106,7 @@ def make_concrete(
     cool = Temperature(min_temperature, temperature_decay)
 
     def loss(key, vae, params, hparams, batch, step):
-        check_latents(vae, relaxes=True)
+        check_latents(vae, "discrete")
         temperatures = cool(hparams["temperature"], step), hparams["prior_temperature"]
         frozen = jax.lax.stop_gradient(params["vae"])
 
@@ -124,7 +127,7 @@ def make_concrete(
         return -metrics["objective"], metrics | {"temperature": temperatures[0]}
 
     hparams = {"beta": beta, "temperature": temperature, "prior_temperature": prior_temperature}
-    return Objective(no_parameters, loss, hparams, relaxes=True)
+    return Objective(no_parameters, loss, hparams, latents="discrete")
 
 
 ROWS = {"concrete": make_concrete}

@@ -1,6 +1,7 @@
 """What an objective is, and how a bound on log p(x) becomes one."""
 
 from collections.abc import Callable, Mapping
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,13 @@ import jax.numpy as jnp
 from jaxtyping import Key
 
 from vae_jax.lookup import check_whole
-from vae_jax.objectives.estimators import sample_terms
+from vae_jax.objectives.estimators import (
+    ESTIMATORS,
+    Estimation,
+    apply_baseline,
+    draw_terms,
+    init_baseline,
+)
 from vae_jax.objectives.terms import Terms, kl, reconstruction
 
 
@@ -25,8 +32,8 @@ class Objective(NamedTuple):
     `objective`, `elbo` (with beta = 1), `kl` and `reconstruction`; elbo = reconstruction - kl."""
     hparams: dict[str, float]
     """Defaults of the traced numbers: the ones that members of one program may differ in."""
-    relaxes: bool = False
-    """Whether it is for discrete latents, whose samples it relaxes."""
+    latents: str = "continuous"
+    """The latents that it trains: "continuous", "discrete" or "any"."""
     classify: Callable[..., Array] | None = None
     """classify(vae, params["objective"], x) -> log q(y|x) of every class, in nats; None where the
     objective trains no classifier. With one, labels may be missing (-1)."""
@@ -42,6 +49,9 @@ def make_bound_objective(
     num_samples: int,
     sampled_kl: bool,
     hparams: dict[str, float],
+    estimator: str = "pathwise",
+    chunk_size: int = 0,
+    factors: Callable[[Terms, Mapping[str, Array]], Array] | None = None,
 ) -> Objective:
     """Make the objective that maximises the batch mean of `bound(terms, hparams, step)`.
 
@@ -50,22 +60,39 @@ def make_bound_objective(
       num_samples: samples of z per example.
       sampled_kl: whether the metrics `elbo` and `kl` use the sampled form of the KL.
       hparams: defaults of the traced numbers.
+      estimator: of the gradient, a row of ESTIMATORS.
+      chunk_size: samples whose gradient is computed at once; 0: all.
+      factors: factors(terms, hparams), of each sample, for the estimator doubly_reparameterized:
+        see there.
+
+    Raises:
+      ValueError: no samples, or a chunk size that does not divide their number.
     """
+    check_num_samples(num_samples, chunk_size)
+    row = ESTIMATORS[estimator]
+    latents = "continuous" if row.is_pathwise else "any"
+
+    def init(key, vae, examples):
+        return {"baseline": init_baseline(key, examples)} if row.learns_baseline else {}
 
     def loss(key, vae, params, hparams, batch, step):
-        check_latents(vae, relaxes=False)
+        check_latents(vae, latents)
 
         def metrics_of_one_example(key, x, y):
-            terms = sample_terms(jax.random.split(key, num_samples), vae, params["vae"], x, y)
-            return {
-                "objective": bound(terms, hparams, step),
-                **elbo_metrics(terms, sampled_kl),
-            }
+            keys = jax.random.split(key, num_samples)
+            estimation = Estimation(
+                functools.partial(draw_terms, keys, vae, params["vae"], x, y, chunk_size),
+                lambda terms: bound(terms, hparams, step),
+                lambda terms: factors(terms, hparams),
+                lambda: apply_baseline(params["objective"]["baseline"], x),
+            )
+            value, terms = row.make(estimation)
+            return {"objective": value, **elbo_metrics(terms, sampled_kl)}
 
         metrics = over_batch(metrics_of_one_example, key, batch)
         return -metrics["objective"], metrics
 
-    return Objective(no_parameters, loss, hparams)
+    return Objective(init, loss, hparams, latents)
 
 
 def elbo_metrics(terms: Terms, sampled_kl: bool = False) -> dict[str, Array]:
@@ -83,31 +110,36 @@ def over_batch(
     return jax.tree.map(jnp.mean, per_example)
 
 
-def check_latents(vae: Any, relaxes: bool) -> None:
+def check_latents(vae: Any, latents: str) -> None:
     """Refuse a model whose latents an objective cannot train.
 
     Args:
       vae: tells by `is_discrete` and `latents` what its z is.
-      relaxes: whether the objective relaxes samples of discrete latents.
+      latents: what the objective trains: "continuous", "discrete" or "any".
 
     Raises:
       ValueError: with the remedy.
     """
-    if vae.is_discrete == relaxes:
+    kind = "discrete" if vae.is_discrete else "continuous"
+    if latents in (kind, "any"):
         return
     remedy = (
-        "use the objective concrete"
+        "use the objective concrete, or estimator=vimco with the objective iwae"
         if vae.is_discrete
         else "use the objective elbo or iwae, or the posterior categorical or bernoulli"
     )
-    kind = "discrete" if vae.is_discrete else "continuous"
     raise ValueError(f"this objective does not train {kind} latents ({vae.latents}): {remedy}")
 
 
-def check_num_samples(num_samples: int) -> None:
-    """Refuse fewer than one sample of z per example, or more than a million.
+def check_num_samples(num_samples: int, chunk_size: int = 0) -> None:
+    """Refuse fewer than one sample of z per example, more than a million, or uneven chunks.
 
     Raises:
       ValueError: with the number given.
     """
     check_whole(1, 1_000_000, num_samples=num_samples)
+    check_whole(0, 1_000_000, chunk_size=chunk_size)
+    if chunk_size and num_samples % chunk_size:
+        raise ValueError(
+            f"chunk_size must divide the {num_samples} samples per example, got {chunk_size}"
+        )

@@ -23,10 +23,18 @@ class Temperature(NamedTuple):
 
 
 class LinearWarmup(NamedTuple):
-    """min(1, step / num_steps), a weight that grows from 0 to 1; 1 throughout for num_steps = 0."""
+    """min(1, step / num_steps), a weight that grows from 0 to 1; 1 throughout for num_steps = 0.
+
+    With `cycle_steps` the step counts from the start of its cycle: the weight falls back to 0 every
+    so many steps.
+    """
 
     num_steps: int
+    cycle_steps: int = 0
 
     def __call__(self, step: Any) -> Any:
         """Return the weight at `step`."""
-        return jnp.minimum(1.0, step / float(self.num_steps)) if self.num_steps else 1.0
+        if not self.num_steps:
+            return 1.0
+        step = step % self.cycle_steps if self.cycle_steps else step
+        return jnp.minimum(1.0, step / float(self.num_steps))

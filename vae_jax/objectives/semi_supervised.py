@@ -59,13 +59,17 @@ def make_semi_supervised(
 ) -> Objective:
     """The ELBO where labels may be missing (-1), with a classifier q(y|x).
 
-    The model M2 of Kingma et al. (2014), with p(y) uniform: a bound on log p(x, y) for an example
-    with a label, on log p(x) for one without, for which all classes are summed over exactly (a step
-    costs about as much as one of the ELBO with as many times more samples). The model is given the
-    label (`conditional`). The metrics `elbo` and `kl` are over label and z, see
-    `average_over_labels`; `label_log_likelihood` is log q(y|x) in nats, 0 of an example without a
-    label. objective = generative_weight (reconstruction - beta kl)
-    + classifier_weight label_log_likelihood.
+    A step costs about as much as one of the ELBO with C times as many samples, C classes. The
+    metrics `elbo` and `kl` are over label and z, see `average_over_labels`; `label_log_likelihood`
+    is log q(y|x) in nats, 0 of an example without a label.
+
+    Formula: g B(x, y) + c log q(y|x) with a label, g (sum_y q(y|x) B(x, y) + beta H(q(y|x)))
+      without, B(x, y) = E_q(z|x,y)[log p(x|z,y)] - beta (KL(q(z|x,y) || p(z|y)) - log p(y)),
+      p(y) = 1 / C, g and c the generative and the classifier weight
+    Estimates: for g = beta = 1 and c = 0 a lower bound of log p(x, y) with a label, of log p(x)
+      without.
+    Source: Kingma et al. (2014), Eqs. (6), (7) and (9): their model M2.
+    Use: for few labels and many examples without one, with vae.conditional=true.
 
     Args:
       beta: weight of the KL over label and z (may be swept).
@@ -94,7 +98,7 @@ def make_semi_supervised(
         return jax.nn.log_softmax(network(vae).apply({"params": params}, _features(x)))
 
     def loss(key, vae, params, hparams, batch, step):
-        check_latents(vae, relaxes=False)
+        check_latents(vae, "continuous")
         labels = jnp.arange(count_classes(vae))
 
         def metrics_of_one_example(key, x, y):

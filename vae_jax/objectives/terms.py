@@ -6,7 +6,14 @@ from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from vae_jax.distributions import has_closed_form_kl, kl_divergence
+from vae_jax.distributions import (
+    entropy,
+    has_closed_form_entropy,
+    has_closed_form_kl,
+    kl_divergence,
+    kl_factorizes,
+    kl_per_dimension,
+)
 
 
 class Terms(NamedTuple):
@@ -20,11 +27,36 @@ class Terms(NamedTuple):
     """log q(z_k|x), a density of the same coordinates."""
     closed_form_kl: Float[Array, ""] | None
     """KL(q(z|x) || p(z)), or None where the pair has no closed form."""
+    entropy: Float[Array, ""] | None = None
+    """H[q(z|x)] in the coordinates of log_posterior, or None where it has no closed form."""
+    kl_of_each_dimension: Float[Array, "*event"] | None = None
+    """Summands of closed_form_kl where the pair factorizes, else None."""
 
     @property
     def log_weights(self) -> Float[Array, "samples"]:
         """log w_k = log p(x, z_k) - log q(z_k|x)."""
         return self.log_likelihood + self.log_prior - self.log_posterior
+
+
+def make_terms(
+    log_likelihood: Array, log_prior: Array, log_posterior: Array, q: Any, p: Any, density: Any
+) -> Terms:
+    """Return the terms of samples of q(z|x), with what has a closed form of q and p.
+
+    Args:
+      log_likelihood, log_prior, log_posterior: of the samples, in nats.
+      q: q(z|x).
+      p: p(z).
+      density: q(z|x) in the coordinates of log_posterior.
+    """
+    return Terms(
+        log_likelihood,
+        log_prior,
+        log_posterior,
+        closed_form_kl(q, p),
+        entropy(density) if has_closed_form_entropy(density) else None,
+        kl_per_dimension(q, p) if kl_factorizes(q, p) else None,
+    )
 
 
 def closed_form_kl(q: Any, p: Any) -> Float[Array, ""] | None:
