@@ -71,6 +71,12 @@ def get_config() -> ml_collections.ConfigDict:
     optimizer.clip_norm = 0.0  # largest global norm of a gradient; 0: no clipping
     optimizer.ema_decay = 0.0  # of an average of the weights, used in evaluation; 0: none
 
+    # Of the parameters that the objective has beside the model, such as a discriminator.
+    config.objective_optimizer = objective_optimizer = ml_collections.ConfigDict()
+    objective_optimizer.name = ""  # a row of OPTIMIZERS; "": that of config.optimizer
+    objective_optimizer.learning_rate = 0.0  # peak, on the same schedule; 0: that of
+    # config.optimizer
+
     config.training = training = ml_collections.ConfigDict()
     training.batch_size = 100  # examples per step
     training.num_epochs = 400  # length of the run

@@ -58,6 +58,7 @@ def main() -> None:
         workdir = Path(flags.FLAGS.workdir)
         run_folder.check_places(workdir)
         run, how_measured, state = load_run(workdir)
+        run_folder.check_figures(workdir / "figures", plots.figure_folders(run))
         if flags.FLAGS.num_samples is not None:
             how_measured = how_measured._replace(num_samples=flags.FLAGS.num_samples)
         check_evaluation_memory(run, how_measured, datasets.num_examples(run.dataset.test))

@@ -3,14 +3,16 @@
 import importlib
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from configs import default
 from experiments import encode, sample
 from experiments.support import cli
+from experiments.support.assembly import build_evaluation, build_run
 from experiments.support.loading import load_member
-from tests.support.programs import train_here
+from tests.support.programs import resolved, train_here
 from vae_jax import datasets
 
 # {config: (pictures beside the common ones, arrays that encode writes, arrays that sample writes)}
@@ -56,8 +58,8 @@ def small(fields):
     return fields
 
 
-# One of each kind by default: a given label, and a z of two layers.
-QUICK = ("cvae", "two_layers")
+# By default one run, with a given label; a z of two layers has a test of its own.
+QUICK = ("cvae",)
 
 
 @pytest.fixture(
@@ -105,27 +107,43 @@ def test_encode_and_sample(trained, tmp_path):
         np.testing.assert_array_equal(samples["y"], [*range(10), 0, 1])
 
 
-def test_encode_labels_what_has_no_label(trained, tmp_path):
-    """Oracle: the summary's accuracy, and the codes of those labels. Mutants: labels given in the
-    file that are replaced, -1 encoded as it is."""
-    config, workdir = trained
-    if config != "semi_supervised":
-        return
-    run, _, _ = load_member(workdir, with_data=True)
-    test, encoded = run.dataset.test, {}
-    some = np.where(np.arange(len(test.y)) % 2, test.y, -1)
-    for name, given in {"none": {}, "some": {"y": some}}.items():
-        np.savez(tmp_path / "x.npz", x=test.x, **given)
-        encode.encode_file(str(workdir), str(tmp_path / "x.npz"), str(tmp_path / "z.npz"), 0, 1)
-        encoded[name] = dict(np.load(tmp_path / "z.npz"))
-    y = encoded["none"]["y"]
-    np.testing.assert_array_equal(y, encoded["none"]["label_probabilities"].argmax(1))
-    summary = json.loads((workdir / "summary.json").read_text())
-    assert np.mean(y == test.y) == pytest.approx(summary["accuracy"])
-    np.testing.assert_array_equal(encoded["some"]["y"], np.where(some < 0, y, test.y))
-    same = some < 0
-    np.testing.assert_array_equal(encoded["some"]["mean"][same], encoded["none"]["mean"][same])
-    assert all(np.isfinite(each).all() for each in encoded["some"].values())
+def test_a_z_of_two_layers_is_encoded_and_drawn_by_name():
+    """Without training. Mutants: one layer left out, its name lost."""
+    config = resolved(small(importlib.import_module("configs.two_layers").get_config()))
+    run, how_measured = build_run(config), build_evaluation(config)
+    examples = datasets.expected_examples(run.dataset, run.dataset.train)
+    params = jax.jit(run.vae.init)(jax.random.key(0), examples)
+    few = jax.tree.map(lambda leaf: leaf[:5], run.dataset.test)
+    codes = encode.encode_examples(run, how_measured, params, few)
+    assert set(codes) == {"elbo", "log_likelihood"} | CONFIGS["two_layers"][1]
+    assert all(len(each) == 5 and np.isfinite(each).all() for each in codes.values())
+    drawn = sample.draw_samples(run, params, num=3, seed=0, batch_size=3)
+    assert set(drawn) == CONFIGS["two_layers"][2]
+    assert all(len(each) == 3 and np.isfinite(each).all() for each in drawn.values())
+
+
+def test_examples_without_a_label_are_labelled_by_the_classifier():
+    """Without training. Oracle: the classifier of each example alone, of x / 16. Mutants: labels
+    that are given replaced, -1 left as it is, stored values classified."""
+    config = resolved(small(importlib.import_module("configs.semi_supervised").get_config()))
+    run, how_measured = build_run(config), build_evaluation(config)
+    train = datasets.expected_examples(run.dataset, run.dataset.train)
+    params = {"objective": run.objective.init(jax.random.key(0), run.vae, train)}
+    few = jax.tree.map(lambda leaf: leaf[:7], run.dataset.test)
+    classify = jax.jit(lambda x: run.objective.classify(run.vae, params["objective"], x))
+    q = np.exp([classify(np.float32(x / 16)) for x in few.x])
+    some = np.where(np.arange(7) % 2, few.y, -1)
+    for given in (None, some):
+        filled, written = encode.fill_labels(run, how_measured, params, few._replace(y=given))
+        np.testing.assert_allclose(written["label_probabilities"], q, rtol=1e-4)
+        expected = q.argmax(1) if given is None else np.where(some < 0, q.argmax(1), few.y)
+        np.testing.assert_array_equal(filled.y, expected)
+        np.testing.assert_array_equal(written["y"], expected)
+    assert np.any(q.argmax(1) != few.y)
+    encode.check_condition(some, 10, "x.npz", may_be_missing=True)
+    for bad, may_be_missing in ((some, False), (some - 1, True), (some + 9, True)):
+        with pytest.raises(ValueError, match=r"must be integers 0 \.\. 9"):
+            encode.check_condition(bad, 10, "x.npz", may_be_missing)
 
 
 X = np.zeros((2, 8, 8, 1), np.uint8)

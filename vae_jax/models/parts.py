@@ -164,8 +164,10 @@ class Parts(NamedTuple):
         """Refuse what is not one z, or its lower layer.
 
         Raises:
-          ValueError: another number of layers, or an array of another shape.
+          ValueError: another number of layers, or an array of another shape, or no array.
         """
+        if isinstance(z, list):
+            _check_one(z, (), "z")
         expected = self.posterior.latent
         if isinstance(expected, tuple) and not isinstance(z, tuple):
             expected = expected[0]  # p(x|z) is given the lower layer, which is enough
@@ -245,6 +247,10 @@ def _one_hot(y, num_classes):
 
 
 def _check_one(array, shape, what):
+    if isinstance(array, str | list | tuple):
+        raise ValueError(
+            f"{what} must be an array, got {type(array).__name__}: convert it by jax.numpy.asarray"
+        )
     if jnp.shape(array) != tuple(shape):
         raise ValueError(
             f"{what} must be one example of shape {tuple(shape)}, got {jnp.shape(array)}: lift the "

@@ -107,7 +107,10 @@ def _pass(value, stop):
 
 @jax.custom_vjp
 def _link(value):
-    return value, jnp.zeros(())
+    # A function of the value: `vmap` adds up what is sent back to a link that is a constant, so
+    # that every sample would get the sum of all factors.
+    first = jnp.ravel(jax.tree.leaves(value)[0])[0]
+    return value, jnp.minimum(jnp.abs(first), 0)
 
 
 def _link_forward(value):
@@ -139,7 +142,8 @@ _send_back.defvjp(_send_back_forward, _send_back_backward)
 
 
 def _scale_samples(terms, links, factors):
-    log_likelihood = _send_back(terms.log_likelihood, links, stop_gradient(factors))
+    factors = stop_gradient(factors).astype(links.dtype)
+    log_likelihood = _send_back(terms.log_likelihood, links, factors)
     return terms._replace(log_likelihood=log_likelihood)
 
 
@@ -286,19 +290,21 @@ class Estimator(NamedTuple):
     make: Callable[[Estimation], tuple[Array, Terms]]
     is_pathwise: bool = True
     """Whether it needs gradients through the samples, which discrete latents do not have."""
+    is_unbiased: bool = True
+    """Whether its mean is the gradient of the bound, for every number of samples."""
     least_samples: int = 1
     learns_baseline: bool = False
 
 
 ESTIMATORS = {
     "pathwise": Estimator(pathwise),
-    "sticking_the_landing": Estimator(sticking_the_landing),
+    "sticking_the_landing": Estimator(sticking_the_landing, is_unbiased=False),
     "doubly_reparameterized": Estimator(doubly_reparameterized),
-    "piwae": Estimator(partially_importance_weighted),
+    "piwae": Estimator(partially_importance_weighted, is_unbiased=False),
     "score_function": Estimator(score_function, is_pathwise=False, learns_baseline=True),
     "leave_one_out": Estimator(leave_one_out, is_pathwise=False, least_samples=2),
     "vimco": Estimator(leave_one_out, is_pathwise=False, least_samples=2),
-    "wake_sleep": Estimator(wake_sleep, is_pathwise=False),
+    "wake_sleep": Estimator(wake_sleep, is_pathwise=False, is_unbiased=False),
 }
 
 
