@@ -30,10 +30,9 @@ def measure_and_report(
     measure = measurement.make_run_measure(run, how_measured, num_samples)
     track = console.track(f"test examples, {num_samples} importance samples each", batch_size)
     measured = measurement.measure_members(run, state, measure, test, batch_size, track)
-    summary = evaluation.leave_out(
-        measurement.has_failed(state),
-        evaluation.summarize(measured, run.bits_dimensions, run.vae.latents),
-    )
+    summary = evaluation.summarize(measured, run.bits_dimensions, run.vae.latents)
+    summary |= measurement.make_accuracies(run)(state, test, batch_size)
+    summary = evaluation.leave_out(measurement.has_failed(state), summary)
     numbers = {name: run_folder.describe(each, run.points) for name, each in summary.items()}
     numbers |= more | {"evaluation_seconds": time.monotonic() - started}
     context = {

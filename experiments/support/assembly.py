@@ -26,6 +26,7 @@ class Run(NamedTuple):
     """What the run resolved to, defaults included."""
     dataset: datasets.Dataset
     vae: models.VAE
+    objective: objectives.Objective
     init: Callable[[datasets.Examples], training.TrainState]
     """init(dataset.train) -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
@@ -90,6 +91,7 @@ def build_run(config: ml_collections.ConfigDict, dataset: datasets.Dataset | Non
         objective = objectives.make_objective(**config.objective)
         objectives.check_latents(vae, objective.latents)
         objectives.check_batch_size(objective.compares_examples, config.training.batch_size)
+        objectives.check_labels(objective, vae, dataset)
     return assemble(config, dataset, vae, objective, members)
 
 
@@ -132,6 +134,7 @@ def assemble(
         config=config,
         dataset=dataset,
         vae=vae,
+        objective=objective,
         init=init,
         train_steps=train_steps,
         placement=placed,

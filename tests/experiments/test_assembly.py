@@ -57,6 +57,36 @@ REFUSED = {
         {"vae.likelihood": "gaussian", "vae.conditional": True},
         "must be labels 0, 1, ..., got -1",
     ),
+    "missing y that are not said to be": (
+        {"x": HALF, "y": np.arange(60) % 4 - 1},
+        {"vae.likelihood": "gaussian", "vae.conditional": True},
+        "if -1 says that a label is missing, use missing_labels=true",
+    ),
+    "missing y of the ELBO": (
+        {},
+        {"data.name": "digits", "data.num_labels": 100, "vae.conditional": True},
+        "config.objective: only 100 training examples of digits have a label",
+    ),
+    "semi-supervised without y": (
+        {},
+        {"data.name": "digits", "data.num_labels": 100, "objective.name": "semi_supervised"},
+        "use vae.conditional=true",
+    ),
+    "semi-supervised of a quarter": (
+        {},
+        {
+            "data.name": "digits",
+            "data.given_quadrants": 1,
+            "vae.conditional": True,
+            "objective.name": "semi_supervised",
+        },
+        "not y of shape (8, 8, 1)",
+    ),
+    "few labels": (
+        {},
+        {"data.name": "digits", "data.num_labels": 9},
+        "config.data: num_labels must be >= 10, got 9",
+    ),
     "field": (
         {"a": HALF, "b": HALF[:3]},
         {"data.fields": ("a", "b")},

@@ -121,7 +121,8 @@ class Parts(NamedTuple):
         """Return y as a flat vector (one-hot of a label), or None where there is no condition.
 
         Raises:
-          ValueError: y is missing, or is not of one example.
+          ValueError: y is missing, is not of one example, or is no label of the model's. Under a
+            transformation, where values are not known, the features of the latter are NaN.
         """
         if self.condition is None:
             return None
@@ -130,7 +131,7 @@ class Parts(NamedTuple):
             raise ValueError(f"this model is conditional: it needs y, of shape {shape}")
         _check_one(y, shape, "y")
         if isinstance(self.condition, int):
-            return jax.nn.one_hot(y, self.condition)
+            return _one_hot(y, self.condition)
         return jnp.ravel(y).astype(jnp.float32)
 
     def check_x(self, x: Any) -> None:
@@ -231,6 +232,18 @@ class Parts(NamedTuple):
             decoder, likelihood = decoder[name], likelihood[name]
         outputs = self.apply(self.decoders[name], decoder, decoder_input(z), self.featurize(y))
         return self.fields[name].decode(likelihood, outputs)
+
+
+def _one_hot(y, num_classes):
+    if isinstance(y, jax.core.Tracer):
+        is_label = (y >= 0) & (y < num_classes)
+        return jnp.where(is_label, jax.nn.one_hot(y, num_classes), jnp.nan)
+    if not 0 <= y < num_classes:
+        raise ValueError(
+            f"y must be a label 0 .. {num_classes - 1}, got {y}: only the objective "
+            "semi_supervised takes missing labels (-1)"
+        )
+    return jax.nn.one_hot(y, num_classes)
 
 
 def _check_one(array, shape, what):

@@ -39,6 +39,12 @@ from vae_jax.objectives.objective import (
     over_batch,
 )
 from vae_jax.objectives.schedules import LinearWarmup, Temperature
+from vae_jax.objectives.semi_supervised import ROWS as SEMI_SUPERVISED_ROWS
+from vae_jax.objectives.semi_supervised import (
+    average_over_labels,
+    check_labels,
+    make_semi_supervised,
+)
 from vae_jax.objectives.terms import Terms, closed_form_kl, kl, reconstruction
 
 __all__ = [
@@ -48,7 +54,9 @@ __all__ = [
     "Objective",
     "Temperature",
     "Terms",
+    "average_over_labels",
     "check_batch_size",
+    "check_labels",
     "check_latents",
     "closed_form_kl",
     "combined_bound",
@@ -67,6 +75,7 @@ __all__ = [
     "make_miwae",
     "make_objective",
     "make_renyi",
+    "make_semi_supervised",
     "multiply_importance_weighted_bound",
     "no_parameters",
     "objectives_with",
@@ -78,7 +87,14 @@ __all__ = [
 ]
 
 # {name: a function of the objective's options that makes the Objective}
-OBJECTIVES = ELBO_ROWS | IMPORTANCE_ROWS | DISCRETE_ROWS | DISENTANGLING_ROWS | MATCHING_ROWS
+OBJECTIVES = (
+    ELBO_ROWS
+    | IMPORTANCE_ROWS
+    | DISCRETE_ROWS
+    | DISENTANGLING_ROWS
+    | MATCHING_ROWS
+    | SEMI_SUPERVISED_ROWS
+)
 
 
 def make_objective(name: str, **options: Any) -> Objective:

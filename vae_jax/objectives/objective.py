@@ -36,6 +36,9 @@ class Objective(NamedTuple):
     """The latents that it trains: "continuous", "discrete" or "any"."""
     compares_examples: bool = False
     """Whether it compares the examples of a batch with each other, and so needs two or more."""
+    classify: Callable[..., Array] | None = None
+    """classify(vae, params["objective"], x) -> log q(y|x) of every class, in nats; None where the
+    objective trains no classifier. With one, labels may be missing (-1)."""
 
 
 def no_parameters(key: Array, vae: Any, examples: Any) -> dict:
