@@ -1,5 +1,6 @@
 """Every legal combination of rows trains, and every illegal one is refused with its remedies."""
 
+import functools
 import itertools
 
 import jax
@@ -189,9 +190,22 @@ def accept_or_name_posteriors(objective, posterior, loss, params):
         assert posterior not in REFUSED.get(objective, {})
 
 
-@pytest.mark.parametrize(
-    ("objective", "posterior"), list(itertools.product(OBJECTIVES, POSTERIORS))
-)
+# What a bound needs of a posterior is the same for all bounds: the ELBO stands for them.
+WITH_EVERY_POSTERIOR = ("elbo", "concrete", "free_bits", *REFUSED)
+OBJECTIVE_PAIRS = [
+    (objective, posterior)
+    for objective, posterior in itertools.product(OBJECTIVES, POSTERIORS)
+    if objective in WITH_EVERY_POSTERIOR or posterior in ("gaussian", "categorical")
+]
+
+
+@functools.cache
+def model_of(posterior):
+    """Return a small model with this posterior."""
+    return make_model(*partner(posterior=posterior))
+
+
+@pytest.mark.parametrize(("objective", "posterior"), OBJECTIVE_PAIRS)
 def test_objective_trains_its_own_kind_of_latents(objective, posterior):
     """Of the latents of every model, as its row tells them, before anything is computed.
 
@@ -200,7 +214,7 @@ def test_objective_trains_its_own_kind_of_latents(objective, posterior):
     """
     size = take_options(OBJECTIVES[objective], {"dataset_size": 60})
     made = make_objective(objective, **size)
-    vae, params, data = make_model(*partner(posterior=posterior))
+    vae, params, data = model_of(posterior)
     assert vae.latents == POSTERIORS[posterior].values
     has_no_gradient = posterior in ("categorical", "bernoulli")
     assert vae.is_discrete == has_no_gradient
