@@ -1,16 +1,19 @@
 """Write the tables of rows and options: python -m docs.make_tables
 
-docs/options.md is made whole, of README.md what stands between `<!-- table: ... -->` and
-`<!-- end -->`. Both come from the tables of the package (names, docstrings, signatures) and from
-the comments of configs/default.py.
+docs/options.md and docs/objectives.md are made whole, of README.md what stands between
+`<!-- table: ... -->` and `<!-- end -->`. They come from the tables of the package (names,
+docstrings, signatures) and from the comments of configs/default.py.
 """
 
 from collections.abc import Iterator, Mapping
+import importlib
+import json
 from pathlib import Path
 import re
 from typing import Any
 
-from vae_jax.lookup import option_meanings, options_of, summary_of
+from vae_jax.lookup import doc_of, option_meanings, options_of, summary_of
+from vae_jax.objectives import ESTIMATORS, OBJECTIVES, objectives_with
 from vae_jax.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +23,7 @@ _HEADINGS = {
     "vae": "Model: q(z|x), p(z) and p(x|z)",
     "objective": "Objective",
     "optimizer": "Optimizer",
+    "objective_optimizer": "Optimizer of the objective's own parameters",
 }
 _INTRODUCTION = """# Every field of a config
 
@@ -31,14 +35,82 @@ This page is made by `python -m docs.make_tables`.
 """
 
 
+_OBJECTIVES_INTRODUCTION = """# Objectives and gradient estimators
+
+Every number is in nats and larger when better. z_1 .. z_K are samples of q(z|x), and
+log w_k = log p(x, z_k) - log q(z_k|x). `--config.objective.name` chooses the objective and
+`--config.objective.estimator` how its gradient is estimated; `docs/options.md` lists their options.
+{cost}
+
+This page is made by `python -m docs.make_tables`.
+"""
+_FACTS = ("Formula", "Estimates", "Source", "Use")
+# Of objectives that do not train the model of configs/default.py.
+_OWN_CONFIGS = {
+    "concrete": "configs/concrete.py",
+    "semi_supervised": "configs/semi_supervised.py",
+}
+_COSTS = ROOT / "benchmarks" / "objectives.json"
+
+
+def objectives_page() -> str:
+    """Return the text of docs/objectives.md."""
+    costs = json.loads(_COSTS.read_text()) if _COSTS.exists() else {}
+    sections = [_OBJECTIVES_INTRODUCTION.format(cost=costs.get("what", ""))]
+    for name, row in OBJECTIVES.items():
+        cost = costs.get("objectives", {}).get(name)
+        sections.append(describe_facts(name, row, command_of(name), cost))
+    sections.append("## Gradient estimators")
+    for name, row in ESTIMATORS.items():
+        cost = costs.get("estimators", {}).get(name)
+        takers = objectives_with(name)
+        options = f" --config.objective.estimator={name} --config.objective.num_samples=8"
+        text = describe_facts(name, row, command_of(takers[0]) + options, cost)
+        sections.append(f"{text}\n* Objectives: {', '.join(takers)}")
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def describe_facts(name: str, row: Any, command: str, cost: float | None) -> str:
+    """Return the section of one row: what it is, its formula, source, command, cost and use."""
+    facts = facts_of(row)
+    lines = [f"### `{name}`", "", f"{summary_of(row)}.", ""]
+    lines.append(f"* Formula: `{facts.pop('Formula')}`")
+    lines += [f"* {fact}: {text}" for fact, text in facts.items()]
+    lines.append(f"* Command: `{command}`")
+    if cost is not None:
+        lines.append(f"* Relative cost: {cost:.2f}")
+    return "\n".join(lines)
+
+
+def command_of(objective: str) -> str:
+    """Return the command that trains this objective on the digits."""
+    if objective in _OWN_CONFIGS:
+        return f"python -m experiments.train --config={_OWN_CONFIGS[objective]}"
+    start = "python -m experiments.train --config=configs/default.py"
+    return f"{start} --config.objective.name={objective}"
+
+
+def facts_of(row: Any) -> dict[str, str]:
+    """Return {fact: text} of the lines "Fact: text" of a row's docstring."""
+    body = doc_of(row).partition("Args:\n")[0]
+    found = re.findall(r"^(\w+): (.*(?:\n  .*)*)", body, re.MULTILINE)
+    return {fact: " ".join(text.split()) for fact, text in found if fact in _FACTS}
+
+
 def options_page() -> str:
     """Return the text of docs/options.md."""
     fields = dict(default_fields())
+    places: dict[int, str] = {}  # where a table stands that several fields name
     sections = [_INTRODUCTION, "## The whole run", field_list("config", fields["config"])]
     for block, tables in TABLES.items():
         sections += [f"## {_HEADINGS[block]}: `config.{block}`", field_list(block, fields[block])]
         for field, table in tables.items():
-            sections += [f"### `{block}.{field}`", *map(describe_row, table, table.values())]
+            sections.append(f"### `{block}.{field}`")
+            place = places.setdefault(id(table), f"{block}.{field}")
+            if place == f"{block}.{field}":
+                sections += map(describe_row, table, table.values())
+            else:
+                sections.append(f"The rows of `{place}`, with their options.")
     for block in [name for name in fields if name not in TABLES and name != "config"]:
         sections += [f"## `config.{block}`", field_list(block, fields[block])]
     return "\n\n".join(section.strip() for section in sections) + "\n"
@@ -81,6 +153,27 @@ def row_table(block: str, field: str) -> str:
     return "\n".join(lines)
 
 
+def results_table() -> str:
+    """Return the README's table of published figures and what came out here, in nats."""
+    lines = ["| `configs/papers/` | published | here | seeds | steps |", "|---|---|---|---|---|"]
+    for path in sorted((ROOT / "configs" / "papers").glob("[!_]*.py")):
+        row = importlib.import_module(f"configs.papers.{path.stem}")
+        published = row.PUBLISHED
+        stated = f"{published['metric']} {published['value']}, {published['source']}"
+        stated += "" if published["is_verified"] else " (not verified)"
+        kept = ROOT / "results" / f"{path.stem}.json"
+        lines.append(f"| `{path.stem}` | {stated} | {_result(kept)} |")
+    return "\n".join(lines)
+
+
+def _result(path):
+    if not path.exists():
+        return "not run yet | |"
+    result = json.loads(path.read_text())
+    number = f"{result['mean']:.2f} ± {result['standard_error']:.2f}"
+    return f"{number} | {len(result['per_seed'])} | {result['steps']:,}"
+
+
 def pair_table() -> str:
     """Return the README's table of which priors are over the latents of which posteriors."""
     posteriors, priors = TABLES["vae"]["posterior"], TABLES["vae"]["prior"]
@@ -97,7 +190,8 @@ def fill_tables(text: str) -> str:
 
     def fill(match):
         what = match["what"]
-        table = pair_table() if what == "pairs" else row_table(*what.split("."))
+        special = {"pairs": pair_table, "results": results_table}
+        table = special[what]() if what in special else row_table(*what.split("."))
         return f"{match['start']}\n\n{table}\n\n{match['end']}"
 
     pattern = r"(?P<start><!-- table: (?P<what>[\w.]+) -->).*?(?P<end><!-- end -->)"
@@ -109,8 +203,9 @@ def _cell(text):
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     (ROOT / "docs" / "options.md").write_text(options_page())
+    (ROOT / "docs" / "objectives.md").write_text(objectives_page())
     readme = ROOT / "README.md"
     readme.write_text(fill_tables(readme.read_text()))
 

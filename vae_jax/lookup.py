@@ -151,15 +151,20 @@ def check_seed(**seeds: Any) -> None:
 
 def summary_of(row: Any) -> str:
     """Return what a row is: the first line of its function's docstring."""
-    return inspect.getdoc(_function(row)).splitlines()[0].rstrip(".")
+    return doc_of(row).splitlines()[0].rstrip(".")
 
 
 def option_meanings(row: Any) -> dict[str, str]:
     """Return {option: what it means}, from the section `Args:` of the row's docstring."""
-    _, _, arguments = inspect.getdoc(_function(row)).partition("Args:\n")
+    _, _, arguments = doc_of(row).partition("Args:\n")
     entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", arguments.partition("\n\n")[0], re.M)
     known = options_of(row)
     return {name: " ".join(text.split()) for name, text in entries if name in known}
+
+
+def doc_of(row: Any) -> str:
+    """Return the docstring of a row's function, without its indentation."""
+    return inspect.getdoc(_function(row))
 
 
 def _function(row):

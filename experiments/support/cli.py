@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import difflib
+import functools
 import logging as std_logging
 import runpy
 import signal
@@ -41,7 +42,7 @@ def _print_error(text):
         print(f"error: {text}", file=sys.stderr)
 
 
-def parse_flags(argv: Sequence[str]) -> list[str]:
+def parse_flags(argv: Sequence[str], takes_arguments: bool = False) -> list[str]:
     """Parse absl flags; what is wrong with them becomes one line and exit code 2."""
     try:
         rest = flags.FLAGS(list(argv))
@@ -49,7 +50,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         fail(error)
     except Exception as error:  # a config file may raise anything, and so may ml_collections
         fail(describe_flag_error(error, argv))
-    if len(rest) > 1:
+    if len(rest) > 1 and not takes_arguments:
         fail(f"unexpected argument {rest[1]!r}: fields are set as --config.block.field=value")
     return rest
 
@@ -77,8 +78,13 @@ def known_fields(config: Mapping[str, Any], prefix: str = "") -> list[str]:
     return names
 
 
-def run_program(main: Callable[[], None], required: Sequence[str]) -> None:
-    """Run main() with parsed flags, of which those named must be given."""
+def run_program(
+    main: Callable[..., None], required: Sequence[str], takes_arguments: bool = False
+) -> None:
+    """Run main() with parsed flags, of which those named must be given.
+
+    With `takes_arguments`, what stands on the command line beside flags is handed to main.
+    """
     for flag in required:
         flags.mark_flag_as_required(flag)
     # orbax logs every detail at INFO, and logs as an error what it also raises.
@@ -87,7 +93,8 @@ def run_program(main: Callable[[], None], required: Sequence[str]) -> None:
     sys.unraisablehook = _without_closed_loops
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     sys.stdout = Output(sys.stdout.detach(), encoding, errors, line_buffering=True)
-    app.run(lambda argv: main(), flags_parser=parse_flags)
+    parse = functools.partial(parse_flags, takes_arguments=takes_arguments)
+    app.run(lambda argv: main(*argv[1:]), flags_parser=parse)
 
 
 def _without_closed_loops(unraisable):

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from benchmarks import growth, products
+from benchmarks import growth, peers, products, timing, train_step
 from tests.support.programs import run_program
 
 # {case: (program, arguments, flags of pictures)}
@@ -15,7 +15,8 @@ PROGRAMS = {
     "train_step, one section": ("train_step", ["--only=mlp"], []),
     "train_step": ("train_step", [], ["--figure"]),
 }
-SLOW = ("train_step", "start")  # some thirty compilations; two programs one after the other
+# Peers and some thirty compilations; two programs one after the other.
+SLOW = ("train_step, one section", "train_step", "start")
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,15 @@ def test_every_benchmark_runs(case, tmp_path):
         values = result["milliseconds"].get("milliseconds", result["milliseconds"]).values()
         assert values and all(0 < value < math.inf for value in values)
     assert len(list(tmp_path.glob("*.png"))) == len(pictures)
+
+
+def test_a_section_of_the_training_step_runs(monkeypatch):
+    """Without the peers: this project's step and the bare products. Mutant: a step that raises."""
+    monkeypatch.setattr(peers, "PEERS", {})
+    (result,) = train_step.compare_mlp(timing.REDUCED, reduced=True)
+    milliseconds = result["milliseconds"]
+    assert set(milliseconds) == {"vae_jax", "products, numpy", "products, jax"}
+    assert all(0 < value < math.inf for value in milliseconds.values())
 
 
 def test_devices_that_share_the_work_are_compared_with_one():

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.rows import KEY, make_model
 from vae_jax.datasets import Examples
+from vae_jax.lookup import take_options
 from vae_jax.objectives import OBJECTIVES, make_objective
 from vae_jax.objectives.elbo import ROWS as ELBO_ROWS
 from vae_jax.objectives.importance import ROWS as IMPORTANCE_ROWS
@@ -38,7 +39,8 @@ class Case(NamedTuple):
 @functools.cache
 def case(name):
     """Return the case of one row; everything is jitted together."""
-    objective = make_objective(name)
+    # The size of a data set has no default.
+    objective = make_objective(name, **take_options(OBJECTIVES[name], {"dataset_size": 60}))
     posterior, prior = MODELS["discrete" if objective.latents == "discrete" else "continuous"]
     vae, params, data = make_model(posterior, prior, "bernoulli", spread=0.6, hidden=(4,))
     pairs = jax.tree.map(lambda leaf: leaf[jnp.array([[1, 2], [4, 2], [1, 1]])], data)

@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
+
 from docs import make_tables
+from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 
 REMEDY = "run python -m docs.make_tables"
 
@@ -13,6 +16,17 @@ def test_pages_are_made_anew():
     assert (make_tables.ROOT / "docs" / "options.md").read_text() == make_tables.options_page(), (
         REMEDY
     )
+    assert (make_tables.ROOT / "docs" / "objectives.md").read_text() == (
+        make_tables.objectives_page()
+    ), REMEDY
+
+
+@pytest.mark.parametrize("row", [*OBJECTIVES.items(), *ESTIMATORS.items()], ids=lambda row: row[0])
+def test_every_objective_and_estimator_tells_what_the_page_wants(row):
+    """Mutant: a row without its source."""
+    facts = make_tables.facts_of(row[1])
+    assert list(facts) == ["Formula", "Estimates", "Source", "Use"]
+    assert re.search(r"\((19|20)\d\d[,)]|\(19|20\d\d\)", facts["Source"])
 
 
 def test_page_names_every_field_of_the_default_config():

@@ -62,7 +62,10 @@ def test_a_name_alone_is_enough(block, field, name):
     ("fields", "message"),
     [
         ({"objective__temperature": 0.5}, "temperature=0.5 is an option of name=concrete only"),
-        ({"objective__name": "iwae", "objective__beta": 2.0}, "option of name=elbo, name=concrete"),
+        (
+            {"objective__name": "iwae", "objective__beta": 2.0},
+            "option of name=elbo, name=free_bits",
+        ),
         ({"vae__flow_layers": 3}, "flow_layers=3 is an option of posterior="),
         ({"vae__num_classes": 3}, "is an option of posterior=categorical"),
         ({"optimizer__momentum": 0.5}, "is an option of name=sgd only; chosen: name='adam'"),

@@ -1,5 +1,6 @@
 """Measuring a trained model: every example once, with noise that is keyed by its index."""
 
+from vae_jax.evaluation.classifier import make_accuracy
 from vae_jax.evaluation.estimates import Estimate, best_evaluations, bits_per_dim, estimate
 from vae_jax.evaluation.examples import map_examples, over_examples
 from vae_jax.evaluation.gradient_checks import (
@@ -7,6 +8,16 @@ from vae_jax.evaluation.gradient_checks import (
     compare_gradient_estimators,
     pathwise_gradient,
     score_function_gradient,
+)
+from vae_jax.evaluation.gradient_statistics import (
+    GradientMoments,
+    choose_parameters,
+    join_groups,
+    make_group_moments,
+    mean_variance,
+    relative_squared_bias,
+    signal_to_noise,
+    slope_of_signal_to_noise,
 )
 from vae_jax.evaluation.keys import EvaluationKeys, evaluation_keys, sample_keys
 from vae_jax.evaluation.latents import active_units, is_active, posterior_means
@@ -17,23 +28,32 @@ __all__ = [
     "Comparison",
     "Estimate",
     "EvaluationKeys",
+    "GradientMoments",
     "active_units",
     "best_evaluations",
     "bits_per_dim",
+    "choose_parameters",
     "compare_gradient_estimators",
     "draw_in_chunks",
     "estimate",
     "evaluation_keys",
     "is_active",
+    "join_groups",
     "leave_out",
+    "make_accuracy",
+    "make_group_moments",
     "make_measure",
     "map_examples",
     "mean_bounds",
+    "mean_variance",
     "over_examples",
     "pathwise_gradient",
     "posterior_means",
+    "relative_squared_bias",
     "sample_keys",
     "score_function_gradient",
+    "signal_to_noise",
+    "slope_of_signal_to_noise",
     "summarize",
     "terms_of_example",
 ]

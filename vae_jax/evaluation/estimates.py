@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Estimate(NamedTuple):
-    """A mean and its standard error; `over` says over what: "examples" or "seeds"."""
+    """A mean and its standard error; `over` says over what: "examples", "seeds", "replicates"."""
 
     mean: float
     standard_error: float

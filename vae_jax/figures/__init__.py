@@ -4,7 +4,13 @@ A title's first line says what is seen and is set in bold; the lines after it gi
 """
 
 from vae_jax.figures.bars import BAR_HEIGHT, Bars, as_bars, bars_for
-from vae_jax.figures.charts import MARKERS, PALETTE, latent_scatter, training_curves
+from vae_jax.figures.charts import (
+    MARKERS,
+    PALETTE,
+    latent_scatter,
+    signal_to_noise_curves,
+    training_curves,
+)
 from vae_jax.figures.images import (
     Grid,
     above_each_other,
@@ -28,5 +34,6 @@ __all__ = [
     "image_grids",
     "latent_scatter",
     "side_by_side",
+    "signal_to_noise_curves",
     "training_curves",
 ]

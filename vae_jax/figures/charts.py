@@ -1,4 +1,4 @@
-"""Points in the latent plane, and curves of training."""
+"""Points in the latent plane, curves of training, and signal-to-noise ratios."""
 
 from collections.abc import Mapping, Sequence
 import contextlib
@@ -203,3 +203,50 @@ def _settled_range(history: Mapping[str, Any], quantity: str) -> tuple[float, fl
     margin = 0.06 * np.ptp(values)
     missing = max(0.0, 2.0 - np.ptp(values) - 2 * margin)  # noise is not drawn as if it were news
     return values.min() - margin - missing / 2, values.max() + margin + missing / 2
+
+
+def signal_to_noise_curves(summary: Mapping[str, Any], title: str, noise_floor: float) -> Any:
+    """Draw signal-to-noise ratios against K on logarithmic axes, a panel per block of parameters.
+
+    Bands reach two standard errors to both sides; the legend has the slopes.
+
+    Args:
+      summary: {estimator: {block: {"num_samples": K of each point, "signal_to_noise": [{"mean",
+        "standard_error"}], "slope": {"mean", "standard_error", "from": the first K}}}}; a number
+        that is not known is None, and "slope" may be missing.
+      title: above the panels.
+      noise_floor: what an estimator without any signal would read.
+    """
+    blocks = list(next(iter(summary.values())))
+    lines = wrap_title(title, 1000)
+    height = 470 + 12 + LINE * len(lines)
+    figure = make_figure(1080, height)
+    write_title(figure, lines, 0.01)
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - (12 + LINE * len(lines)) / height))
+    for axes, block in zip(figure.subplots(1, len(blocks), squeeze=False)[0], blocks, strict=True):
+        for i, (name, of_blocks) in enumerate(summary.items()):
+            style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+            _draw_ratios(axes, of_blocks[block], name, style)
+        axes.axhline(noise_floor, color="0.5", linestyle=":", label="reading without any signal")
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_title(block, fontsize=11)
+        axes.set(xlabel="K, samples per example", ylabel="signal-to-noise ratio of one gradient")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False)
+    return figure
+
+
+def _draw_ratios(axes: Any, numbers: Mapping[str, Any], name: str, style: Mapping[str, Any]):
+    points = [each["mean"] for each in numbers["signal_to_noise"]]
+    errors = [each["standard_error"] for each in numbers["signal_to_noise"]]
+    mean, error = (np.array(each, float) for each in (points, errors))
+    slope, label = numbers.get("slope", {"mean": None}), name
+    if slope["mean"] is not None:
+        spread = f"{slope['mean']:.2f} +- {slope['standard_error']:.2f}"
+        label += f": slope {spread} from K = {slope['from']}"
+    axes.plot(numbers["num_samples"], mean, label=label, markersize=4, linewidth=1.8, **style)
+    low, high = np.maximum(mean - 2 * error, 0.2 * mean), mean + 2 * error
+    axes.fill_between(numbers["num_samples"], low, high, color=style["color"], alpha=0.2, lw=0)

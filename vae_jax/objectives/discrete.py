@@ -73,10 +73,13 @@ def make_concrete(
 ) -> Objective:
     """The relaxed ELBO of discrete latents: Gumbel-Softmax or Concrete samples.
 
-    Jang et al. (2017), Maddison et al. (2017). With kl="discrete" its value is no bound on
-    log p(x) of the discrete model; with kl="concrete" it is a bound of the relaxed model. So
-    `objective` and `relaxed_elbo` (its value at beta = 1) are of relaxed samples, while `elbo`,
-    `kl` and `reconstruction` are of discrete samples, drawn separately.
+    Formula: E_relaxed q[log p(x|z)] - beta KL(q(z|x) || p(z))
+    Estimates: with kl="discrete" no bound on log p(x) of the discrete model, with kl="concrete" a
+      bound of the relaxed model. `objective` and `relaxed_elbo` (its value at beta = 1) are of
+      relaxed samples, `elbo`, `kl` and `reconstruction` of discrete samples, drawn separately.
+    Source: Jang et al. (2017); Maddison et al. (2017).
+    Use: for categories or bits as latents, with gradients of little noise and some bias; the
+      estimators vimco and leave_one_out of other objectives are without bias.
 
     Args:
       beta: weight of the KL (may be swept).

@@ -24,6 +24,11 @@ def make_elbo(
 ) -> Objective:
     """The ELBO; with beta other than 1 the objective of the beta-VAE.
 
+    Formula: E_q[log p(x|z)] - beta KL(q(z|x) || p(z))
+    Estimates: a lower bound of log p(x) for beta >= 1; the gap at beta = 1 is KL(q || p(z|x)).
+    Source: Kingma & Welling (2014); Rezende et al. (2014); beta: Higgins et al. (2017).
+    Use: first of all; beta > 1 for codes that share less information, or against overfitting.
+
     Args:
       beta: weight of the KL (may be swept): 1 is the ELBO, larger the beta-VAE.
       num_samples: L, samples of z per example.
@@ -72,8 +77,10 @@ def make_free_bits(
 ) -> Objective:
     """The ELBO with a KL per dimension that costs the same below a threshold: free bits.
 
-    E log p(x|z) - beta sum_j max(free_bits, KL_j), per example; Kingma et al. (2016) take the
-    maximum of a minibatch mean instead. The metrics hold the true KL and ELBO.
+    Formula: E_q[log p(x|z)] - beta sum_j max(free_bits, KL_j)
+    Estimates: no bound of its own; the metrics hold the true KL and ELBO.
+    Source: Kingma et al. (2016), who take the maximum of a minibatch mean, not per example.
+    Use: where latent dimensions collapse to the prior although the decoder could use them.
 
     Args:
       free_bits: nats of KL per dimension of z up to which it is free (may be swept).
@@ -111,7 +118,10 @@ def make_capacity(
 ) -> Objective:
     """The reconstruction less gamma times the distance of the KL from a growing capacity.
 
-    E log p(x|z) - gamma |KL - C(t)|: Eq. (8) of Burgess et al. (2018), per example.
+    Formula: E_q[log p(x|z)] - gamma |KL(q(z|x) || p(z)) - C(t)|, C(t) = C min(1, t / steps)
+    Estimates: no bound of its own; the metrics hold the true KL and ELBO.
+    Source: Burgess et al. (2018), per example.
+    Use: to fix how much information a code carries, and to let it grow during training.
 
     Args:
       capacity: C in nats that the KL is held to in the end (may be swept).

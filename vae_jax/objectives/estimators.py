@@ -163,7 +163,13 @@ class Estimation(NamedTuple):
 
 
 def pathwise(estimation: Estimation) -> tuple[Array, Terms]:
-    """Gradients through the samples and the densities: reparameterization gradients."""
+    """Gradients through the samples and the densities: reparameterization gradients.
+
+    Formula: d B / dphi through z_k = g(eps_k, phi) and through log q(z_k|x)
+    Estimates: the gradient of the bound, without bias.
+    Source: Kingma & Welling (2014), Section 2.4; Rezende et al. (2014).
+    Use: by default; with many samples in a bound the encoder's gradient drowns in noise.
+    """
     terms, _ = estimation.draw()
     return estimation.bound(terms), terms
 
@@ -171,8 +177,10 @@ def pathwise(estimation: Estimation) -> tuple[Array, Terms]:
 def sticking_the_landing(estimation: Estimation) -> tuple[Array, Terms]:
     """Pathwise, without the score of log q(z|x); biased for more than one sample in a bound.
 
-    Roeder et al. (2017): the parameters of log q(z|x) get no gradient. The part left out has
-    expectation 0 in the ELBO, and without it nothing is left at q = posterior.
+    Formula: d B / dphi through z_k only; the parameters in log q(z_k|x) get no gradient
+    Estimates: the gradient of the ELBO without bias, of an importance-weighted bound of K > 1 with.
+    Source: Roeder et al. (2017).
+    Use: with the ELBO; no noise is left where q(z|x) is the posterior.
     """
     terms, _ = estimation.draw(stop=("density",))
     return estimation.bound(terms), terms
@@ -181,11 +189,15 @@ def sticking_the_landing(estimation: Estimation) -> tuple[Array, Terms]:
 def doubly_reparameterized(estimation: Estimation) -> tuple[Array, Terms]:
     """Pathwise, with the score of log q(z|x) reparameterized once more: DReG.
 
-    Tucker et al. (2019). For a bound B the encoder's gradient is
-    sum_k (B_k - B_kk) d log w_k / dz_k dz_k / dphi with B_k = dB / d log w_k and B_kk its second
-    derivative: the score's part, -sum_k B_k d log q(z_k) / dphi, has the expectation of
-    -sum_k B_kk d log w_k / dz_k dz_k / dphi. For the importance-weighted bound, whose B_k is the
-    normalized weight, B_k - B_kk is its square. The model's gradient is the pathwise one.
+    Formula: sum_k (B_k - B_kk) d log w_k / dz_k dz_k / dphi
+    Estimates: the gradient of the bound, without bias.
+    Source: Tucker et al. (2019).
+    Use: with importance-weighted bounds; the encoder's signal-to-noise ratio rises with K.
+
+    B_k = dB / d log w_k, and B_kk is the second derivative: the score's part,
+    -sum_k B_k d log q(z_k|x) / dphi, has the expectation of
+    -sum_k B_kk d log w_k / dz_k dz_k / dphi. For the importance-weighted bound B_k is the
+    normalized weight, and B_k - B_kk its square. The model's gradient is the pathwise one.
     """
     terms, links = estimation.draw(stop=("density", "links"))
     scaled = _scale_samples(terms, links, estimation.factors(terms))
@@ -195,8 +207,10 @@ def doubly_reparameterized(estimation: Estimation) -> tuple[Array, Terms]:
 def partially_importance_weighted(estimation: Estimation) -> tuple[Array, Terms]:
     """The encoder follows the bound, the model the importance-weighted bound of all samples: PIWAE.
 
-    Section 4 of Rainforth et al. (2018), where the bound is MIWAE's. Two targets: what is estimated
-    is the gradient of no single bound.
+    Formula: encoder d MIWAE(M, K) / dphi, model d IWAE(M K) / dtheta, each pathwise
+    Estimates: two gradients of two bounds, and so the gradient of no single bound.
+    Source: Rainforth et al. (2018), Section 4.
+    Use: with MIWAE, for a model that follows the tightest bound of the same samples.
     """
     terms, _ = estimation.draw(stop=("model",))
     of_model, _ = estimation.draw(stop=("samples", "density"))
@@ -208,8 +222,11 @@ def partially_importance_weighted(estimation: Estimation) -> tuple[Array, Terms]
 def score_function(estimation: Estimation) -> tuple[Array, Terms]:
     """Scores of q(z|x) times the bound less a learned baseline; needs no gradient through z.
 
-    NVIL of Mnih & Gregor (2014), without its normalization of the variance: the baseline is a
-    network of x that learns to predict the bound by least squares.
+    Formula: dB / dphi with z fixed + (B - b(x)) sum_k d log q(z_k|x) / dphi
+    Estimates: the gradient of the bound, without bias.
+    Source: NVIL, Mnih & Gregor (2014), without its normalization of the variance; Williams (1992).
+    Use: for discrete latents and one sample; the baseline b, a network of x that learns to predict
+      B by least squares, takes the most of the noise away.
     """
     terms, _ = estimation.draw(stop=("samples",))
     value, baseline = estimation.bound(terms), estimation.baseline()
@@ -221,9 +238,13 @@ def score_function(estimation: Estimation) -> tuple[Array, Terms]:
 def leave_one_out(estimation: Estimation) -> tuple[Array, Terms]:
     """Scores of q(z_k|x) times what sample k adds to the bound; at least two samples.
 
-    The baseline of sample k is the bound with its log-weight replaced by the mean of the others':
-    for the importance-weighted bound VIMCO, Mnih & Rezende (2016), with the geometric mean of the
-    other weights; for the ELBO the mean of the other log-weights.
+    Formula: dB / dphi with z fixed + sum_k (B - B_without k) d log q(z_k|x) / dphi
+    Estimates: the gradient of the bound, without bias.
+    Source: VIMCO, Mnih & Rezende (2016), for importance-weighted bounds.
+    Use: for discrete latents and two samples or more; nothing has to be learned.
+
+    In B_without k the log-weight of sample k is replaced by the mean of the others', that is its
+    weight by the geometric mean of theirs.
     """
     terms, _ = estimation.draw(stop=("samples",))
     value = estimation.bound(terms)
@@ -245,9 +266,11 @@ def _bounds_without_each(bound, terms):
 def wake_sleep(estimation: Estimation) -> tuple[Array, Terms]:
     """The model follows the bound, the encoder maximises sum_k w_k log q(z_k|x), w normalized.
 
-    The wake-phase updates of reweighted wake-sleep, Bornschein & Bengio (2015): the encoder
-    descends an estimate of KL(p(z|x) || q(z|x)), whose bias vanishes as K grows; it is no gradient
-    of the bound.
+    Formula: encoder sum_k w_k d log q(z_k|x) / dphi, model dB / dtheta
+    Estimates: for the encoder minus the gradient of KL(p(z|x) || q(z|x)), with a bias that vanishes
+      as K grows, and not that of the bound; for the model the gradient of the bound.
+    Source: the wake-phase updates of reweighted wake-sleep, Bornschein & Bengio (2015).
+    Use: for discrete latents and many samples; the encoder covers the whole posterior.
     """
     terms, _ = estimation.draw(stop=("samples",))
     weights = stop_gradient(jax.nn.softmax(terms.log_weights))
@@ -267,19 +290,21 @@ class Estimator(NamedTuple):
     make: Callable[[Estimation], tuple[Array, Terms]]
     is_pathwise: bool = True
     """Whether it needs gradients through the samples, which discrete latents do not have."""
+    is_unbiased: bool = True
+    """Whether its mean is the gradient of the bound, for every number of samples."""
     least_samples: int = 1
     learns_baseline: bool = False
 
 
 ESTIMATORS = {
     "pathwise": Estimator(pathwise),
-    "sticking_the_landing": Estimator(sticking_the_landing),
+    "sticking_the_landing": Estimator(sticking_the_landing, is_unbiased=False),
     "doubly_reparameterized": Estimator(doubly_reparameterized),
-    "piwae": Estimator(partially_importance_weighted),
+    "piwae": Estimator(partially_importance_weighted, is_unbiased=False),
     "score_function": Estimator(score_function, is_pathwise=False, learns_baseline=True),
     "leave_one_out": Estimator(leave_one_out, is_pathwise=False, least_samples=2),
     "vimco": Estimator(leave_one_out, is_pathwise=False, least_samples=2),
-    "wake_sleep": Estimator(wake_sleep, is_pathwise=False),
+    "wake_sleep": Estimator(wake_sleep, is_pathwise=False, is_unbiased=False),
 }
 
 
@@ -304,7 +329,7 @@ def check_estimator(estimator: str, fitting: Collection[str], num_samples: int) 
             f"estimator={estimator!r} is not one of this objective's, which are "
             f"{', '.join(fitting)}"
         )
-    if num_samples < row.least_samples:
+    if num_samples < row.least_samples and row.least_samples > 1:
         raise ValueError(
             f"estimator={estimator!r} needs num_samples >= {row.least_samples}, got {num_samples}"
         )

@@ -27,7 +27,11 @@ def make_iwae(
 ) -> Objective:
     """The importance-weighted bound of K samples, which is tighter than the ELBO.
 
-    Burda et al. (2016).
+    Formula: log((1/K) sum_k w_k), w_k = p(x, z_k) / q(z_k|x)
+    Estimates: a lower bound of log p(x) in expectation, which rises with K towards it.
+    Source: Burda et al. (2016), Eq. (8).
+    Use: for a tighter bound and a better model; with estimator=doubly_reparameterized, whose
+      encoder gradients do not fade as K grows.
 
     Args:
       num_samples: K, samples of z per example.
@@ -57,8 +61,11 @@ def make_miwae(
 ) -> Objective:
     """The mean of M importance-weighted bounds of K samples each: MIWAE.
 
-    Section 4 of Rainforth et al. (2018). With estimator="piwae" the model follows the bound of all
-    M K samples.
+    Formula: (1/M) sum_m log((1/K) sum_k w_mk)
+    Estimates: the importance-weighted bound of K samples, with 1/M of its variance.
+    Source: Rainforth et al. (2018), Section 4.
+    Use: to spend samples on both a tight bound and an encoder gradient with little noise; with
+      estimator=piwae the model follows the bound of all M K samples.
 
     Args:
       num_groups: M, bounds that are averaged.
@@ -92,7 +99,10 @@ def make_ciwae(
 ) -> Objective:
     """A weighted mean of the ELBO and of the importance-weighted bound: CIWAE.
 
-    Section 4 of Rainforth et al. (2018).
+    Formula: b (1/K) sum_k log w_k + (1 - b) log((1/K) sum_k w_k)
+    Estimates: a lower bound of log p(x) in expectation, between the ELBO and IWAE.
+    Source: Rainforth et al. (2018), Section 4.
+    Use: where IWAE's encoder gradients are too noisy and the ELBO's bound is too loose.
 
     Args:
       elbo_weight: b, the ELBO's weight in 0 .. 1 (may be swept); the bound's is 1 - b.
@@ -133,8 +143,11 @@ def make_renyi(
 ) -> Objective:
     """The variational Renyi bound of order alpha: 1 is the ELBO, 0 the importance-weighted bound.
 
-    Li & Turner (2016). For alpha < 0 the integral that it estimates lies above log p(x), but an
-    estimate of finitely many samples is no upper bound.
+    Formula: log((1/K) sum_k w_k^(1 - alpha)) / (1 - alpha)
+    Estimates: for 0 <= alpha <= 1 a lower bound of log p(x) in expectation; for alpha < 0 the
+      integral lies above log p(x) where it is finite, an estimate of K samples need not.
+    Source: Li & Turner (2016); alpha = -1: Dieng et al. (2017).
+    Use: to choose between covering all modes of the posterior (small alpha) and seeking one.
 
     Args:
       alpha: the order, any finite number (may be swept).

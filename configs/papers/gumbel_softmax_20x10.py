@@ -1,0 +1,30 @@
+"""Gumbel-Softmax of Jang et al. (2017): 20 variables of 10 classes, on static MNIST.
+
+    python -m experiments.reproduce gumbel_softmax_20x10 --data_dir=DIR
+
+Published: -ELBO 101.5 nats (from memory; whether its samples were discrete is not certain).
+Protocol: one stochastic layer of 20 categorical variables of 10 classes.
+Ours differs: the ELBO is that of discrete samples; the network is 784-200-200; the temperature
+falls from 1 to .5.
+"""
+
+from configs.papers import burda_static_k1
+
+PUBLISHED = {
+    "metric": "elbo",
+    "value": -101.5,
+    "is_verified": False,
+    "source": "Jang et al. (2017)",
+}
+EXPECTED = {"minutes": 100}
+
+
+def get_config():
+    config = burda_static_k1.get_config()
+    config.vae.posterior = "categorical"
+    config.vae.prior = "uniform_categorical"
+    config.vae.latent_dim = 20
+    config.vae.num_classes = 10
+    config.objective.name = "concrete"
+    config.objective.temperature_decay = 3e-5
+    return config

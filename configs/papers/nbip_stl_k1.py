@@ -1,0 +1,19 @@
+"""The reproduction by nbip/IWAE with sticking-the-landing gradients, 100 latents, K = 1.
+
+    python -m experiments.reproduce nbip_stl_k1 --data_dir=DIR
+
+Published: -log p(x) 86.08 nats (read in its README; one seed).
+Protocol: as of nbip_vae_k1.
+Ours differs: as of nbip_vae_k1.
+"""
+
+from configs.papers import burda_stl_k1
+
+PUBLISHED = {"metric": "nll", "value": 86.08, "is_verified": True, "source": "nbip/IWAE"}
+EXPECTED = {"minutes": 70}
+
+
+def get_config():
+    config = burda_stl_k1.get_config()
+    config.vae.latent_dim = 100
+    return config

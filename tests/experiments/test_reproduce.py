@@ -1,0 +1,67 @@
+"""The rows of published figures, and what a finished run says of its row."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from experiments import reproduce
+from experiments.support.options import resolve
+from tests.support.programs import run_program
+
+ROWS = reproduce.rows()
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_row_tells_what_it_reproduces(name):
+    """Its command, source, protocol and differences; its config is complete, with three seeds."""
+    row = ROWS[name]
+    assert f"python -m experiments.reproduce {name} --data_dir=DIR" in row.__doc__
+    for part in ("Published: ", "Protocol: ", "Ours differs: "):
+        assert row.__doc__.count(part) == 1
+    assert set(row.PUBLISHED) == {"metric", "value", "is_verified", "source"}
+    assert str(abs(row.PUBLISHED["value"])).removesuffix(".0") in row.__doc__
+    assert ("from memory" in row.__doc__) != row.PUBLISHED["is_verified"]
+    config, notes = resolve(row.get_config())
+    assert config.num_seeds == 3 and notes == []
+
+
+def test_rows_differ():
+    """Mutant: a row that is a copy of another."""
+    configs = [json.dumps(row.get_config().to_dict(), sort_keys=True) for row in ROWS.values()]
+    assert len(set(configs)) == len(configs)
+
+
+def test_result_is_the_mean_over_seeds(trained, tmp_path, monkeypatch):
+    """Oracle: mean and standard error of two seeds by hand, |a - b| / 2. Mutants: the spread for
+    its standard error, the first seed for the mean, another metric."""
+    workdir = tmp_path / "run"
+    monkeypatch.setattr(
+        reproduce,
+        "train_and_evaluate",
+        lambda config, folder, extend: shutil.copytree(trained[0], folder),
+    )
+    published = {"metric": "nll", "value": 90.0, "is_verified": False, "source": "nobody"}
+    row = SimpleNamespace(PUBLISHED=published, get_config=ROWS["burda_vae_k1"].get_config)
+    reproduce.reproduce("row", row, "data", workdir, tmp_path / "results")
+    result = json.loads((tmp_path / "results" / "row.json").read_text())
+    summary = json.loads((trained[0] / "summary.json").read_text())
+    first, second = summary["nll"]["members"]
+    assert result["per_seed"] == {"seed=0": first, "seed=1": second}
+    assert result["mean"] == pytest.approx((first + second) / 2)
+    assert result["standard_error"] == pytest.approx(abs(first - second) / 2)
+    assert result["steps"] == summary["step"] and result["protocol"] == "digits, 17 levels"
+    assert f"{(first + second) / 2:.2f}" in reproduce.describe("row", result)
+
+
+@pytest.mark.slow
+def test_what_is_wrong_is_one_line(tmp_path):
+    """Mutants: a row that is looked for as a file, a missing folder found after other rows ran."""
+    places = [f"--runs={tmp_path}/runs", f"--results={tmp_path}/results"]
+    for arguments, words in (
+        (["burda_vae"], "did you mean 'burda_vae_k1'"),
+        (["burda_vae_k1", f"--data_dir={tmp_path}/none"], "is not prepared in"),
+    ):
+        done = run_program("experiments.reproduce", *arguments, *places)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and words in done.stderr
