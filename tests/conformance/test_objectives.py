@@ -44,7 +44,7 @@ def case(name):
     posterior, prior = MODELS["discrete" if objective.latents == "discrete" else "continuous"]
     vae, params, data = make_model(posterior, prior, "bernoulli", spread=0.6, hidden=(4,))
     pairs = jax.tree.map(lambda leaf: leaf[jnp.array([[1, 2], [4, 2], [1, 1]])], data)
-    if getattr(objective, "classify", None):
+    if objective.classify:
         pairs = pairs._replace(y=jnp.array([[1, -1], [-1, -1], [1, 1]]))
     params = {"vae": params, "objective": objective.init(KEY, vae, data)}
 
@@ -111,7 +111,7 @@ def test_value_of_a_batch_is_the_mean_of_the_examples(name):
     Mutants: a sum over the batch; the first example's key for all; a penalty of the batch's codes.
     """
     objective, loss, params, pairs, ((losses, _), _) = case(name)
-    if getattr(objective, "compares_examples", False):
+    if objective.compares_examples:
         with pytest.raises(ValueError, match="batch_size of 2 or more, got 1"):
             loss(params, jax.tree.map(lambda leaf: leaf[0, :1], pairs))
         return
