@@ -7,7 +7,6 @@ numbers; --reduced only shows that all runs.
 """
 
 import json
-from pathlib import Path
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ import time
 from absl import app, flags
 
 from benchmarks import timing
-from benchmarks.start import peak_megabytes
 
 _ESTIMATORS = ("pathwise", "doubly_reparameterized", "vimco")
 
@@ -35,7 +33,7 @@ def measure_step(estimator: str, chunk_size: int, size: dict[str, int]) -> dict[
     start = time.perf_counter()
     run(2)
     seconds = (time.perf_counter() - start) / 2
-    return {"megabytes": peak_megabytes("self"), "seconds": seconds}
+    return {"megabytes": timing.peak_megabytes("self"), "seconds": seconds}
 
 
 def measure_elsewhere(estimator: str, chunk_size: int, reduced: bool) -> dict[str, float]:

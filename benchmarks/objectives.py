@@ -4,9 +4,11 @@ Sections (--only=...): `objectives`, every row of OBJECTIVES with every estimato
 beside the pathwise ELBO and the pathwise importance-weighted bound of as many samples;
 `posteriors`, the doubly reparameterized gradient beside the pathwise one, for several families of
 q(z|x). A step of training a 784-200-200-50 model with K = 50 samples per example. --json=FILE keeps
-the numbers; --reduced only shows that all runs.
+the numbers, --costs=benchmarks/objectives.json those that docs/objectives.md shows; --reduced only
+shows that all runs.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from absl import app, flags
@@ -59,7 +61,7 @@ def compare_objectives(rounds: int, size: dict[str, int]) -> list[dict[str, Any]
     """Measure every combination, relative to both plain objectives."""
     chosen = combinations()
     if rounds == timing.REDUCED:
-        chosen = [("elbo", "pathwise"), ("iwae", "pathwise"), ("concrete", "")]
+        chosen = [("elbo", "pathwise"), ("iwae", "pathwise")]
     runs = {f"{name} {each}".strip(): make_step(name, each, **size) for name, each in chosen}
     milliseconds = timing.interleave(runs, rounds, least_steps=20)
     title = "784-200-200-50, K = {num_samples}, batch {batch_size}".format(**size)
@@ -84,6 +86,36 @@ def compare_posteriors(rounds: int, size: dict[str, int]) -> list[dict[str, Any]
     return results
 
 
+def relative_costs(milliseconds: Mapping[str, float], size: Mapping[str, int]) -> dict[str, Any]:
+    """Return what docs/objectives.md says of costs: {"what", "objectives", "estimators"}.
+
+    That of an objective is relative to the pathwise ELBO, that of an estimator to the pathwise
+    gradient of the same objective, which is iwae if that takes it.
+    """
+    names = {}
+    for name, estimator in combinations():
+        names.setdefault(name, f"{name} {estimator}".strip())
+    measured = {name: key for name, key in names.items() if key in milliseconds}
+    plain = milliseconds["elbo pathwise"]
+    estimators = {}
+    for estimator in ESTIMATORS:
+        takers = objectives_with(estimator)
+        name = "iwae" if "iwae" in takers else takers[0]
+        own, pathwise = f"{name} {estimator}", f"{name} pathwise"
+        if own in milliseconds:
+            estimators[estimator] = round(milliseconds[own] / milliseconds[pathwise], 2)
+    what = (
+        "Relative costs are those of a step of 784-{hidden}-{hidden}-50 with {num_samples} "
+        "samples per example at batch {batch_size}, on a CPU: of an objective in multiples of the "
+        "ELBO's, of an estimator in multiples of the pathwise gradient's of the same objective."
+    )
+    return {
+        "what": what.format(**size),
+        "objectives": {name: round(milliseconds[key] / plain, 2) for name, key in measured.items()},
+        "estimators": estimators,
+    }
+
+
 SECTIONS = {"objectives": compare_objectives, "posteriors": compare_posteriors}
 
 
@@ -98,6 +130,8 @@ def main(argv: list[str]) -> None:
     for section in given.only:
         results += SECTIONS[section](rounds, size)
     timing.write_json(given.json, results)
+    if "objectives" in given.only:
+        timing.write_json(given.costs, relative_costs(results[0]["milliseconds"], size))
 
 
 if __name__ == "__main__":
@@ -105,5 +139,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 7, "turns that each run takes", lower_bound=1)
     flags.DEFINE_integer("batch_size", 20, "examples per step", lower_bound=1)
     flags.DEFINE_string("json", "", "file for the numbers")
+    flags.DEFINE_string("costs", "", "file for the relative costs")
     flags.DEFINE_boolean("reduced", False, "one step of each: whether all runs, not how fast")
     app.run(main)

@@ -49,17 +49,10 @@ def seconds_to_first_step(command: Sequence[str], metrics: Path) -> tuple[float,
             raise RuntimeError(f"{command} ended with {process.returncode} before its first step")
         time.sleep(0.005)
     seconds = time.perf_counter() - start
-    megabytes = peak_megabytes(process.pid)
+    megabytes = timing.peak_megabytes(process.pid)
     process.kill()
     process.wait()
     return seconds, megabytes
-
-
-def peak_megabytes(pid: int | str) -> float:
-    """Return the most memory that a process has held so far; "self" is this one."""
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (peak,) = [line for line in status if line.startswith("VmHWM")]
-    return int(peak.split()[1]) * 1024 / 1e6
 
 
 def seconds_of_peer(name: str) -> float:

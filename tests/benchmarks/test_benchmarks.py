@@ -5,17 +5,21 @@ import math
 
 import pytest
 
-from benchmarks import growth, products
+from benchmarks import growth, objectives, products
 from tests.support.programs import run_program
+from vae_jax.objectives import ESTIMATORS, OBJECTIVES, make_objective
 
 # {case: (program, arguments, flags of pictures)}
 PROGRAMS = {
     "evaluation": ("evaluation", [], []),
+    "memory": ("memory", [], []),
+    "objectives, one section": ("objectives", ["--only=posteriors"], []),
+    "objectives": ("objectives", [], []),
     "start": ("start", [], []),
     "train_step, one section": ("train_step", ["--only=mlp"], []),
     "train_step": ("train_step", [], ["--figure"]),
 }
-SLOW = ("train_step", "start")  # some thirty compilations; two programs one after the other
+SLOW = ("train_step", "objectives", "start")  # up to thirty compilations, or several programs
 
 
 @pytest.mark.parametrize(
@@ -55,3 +59,13 @@ def test_products_are_those_of_the_network():
     weights = [784 * 200, 200 * 200, 200 * 100, 50 * 200, 200 * 200, 200 * 784]
     rows = [20] * 3 + [1000] * 3
     assert [r * i * o for r, i, o in layers] == [r * w for r, w in zip(rows, weights, strict=True)]
+
+
+def test_every_objective_and_estimator_is_measured():
+    """Each in a combination that can be made. Mutant: a list beside the table."""
+    combinations = objectives.combinations()
+    assert {name for name, _ in combinations} == set(OBJECTIVES)
+    assert {estimator for _, estimator in combinations} >= set(ESTIMATORS)
+    for name, estimator in combinations:
+        options = {"num_samples": 2} | ({"estimator": estimator} if estimator else {})
+        make_objective(name, **options)
