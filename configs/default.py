@@ -46,6 +46,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.data = data = ml_collections.ConfigDict()
     data.name = "digits"  # a row of DATASETS
     data.given_quadrants = 0  # 1, 2 or 3 quarters of the image are the condition y, the rest x
+    data.num_labels = 0  # training labels that are kept, as many of each class, drawn by data.seed;
+    # the others are missing (-1), for the objective semi_supervised; 0: all are kept
 
     config.vae = vae = ml_collections.ConfigDict()
     vae.network = "mlp"  # a row of NETWORKS
@@ -68,6 +70,12 @@ def get_config() -> ml_collections.ConfigDict:
     # 0, under each schedule; unset: 100, or a tenth of a run of fewer than 1,000 steps
     optimizer.clip_norm = 0.0  # largest global norm of a gradient; 0: no clipping
     optimizer.ema_decay = 0.0  # of an average of the weights, used in evaluation; 0: none
+
+    # Of the parameters that the objective has beside the model, such as a discriminator.
+    config.objective_optimizer = objective_optimizer = ml_collections.ConfigDict()
+    objective_optimizer.name = ""  # a row of OPTIMIZERS; "": that of config.optimizer
+    objective_optimizer.learning_rate = 0.0  # peak, on the same schedule; 0: that of
+    # config.optimizer
 
     config.training = training = ml_collections.ConfigDict()
     training.batch_size = 100  # examples per step

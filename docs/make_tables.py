@@ -23,6 +23,7 @@ _HEADINGS = {
     "vae": "Model: q(z|x), p(z) and p(x|z)",
     "objective": "Objective",
     "optimizer": "Optimizer",
+    "objective_optimizer": "Optimizer of the objective's own parameters",
 }
 _INTRODUCTION = """# Every field of a config
 
@@ -45,7 +46,10 @@ This page is made by `python -m docs.make_tables`.
 """
 _FACTS = ("Formula", "Estimates", "Source", "Use")
 # Of objectives that do not train the model of configs/default.py.
-_OWN_CONFIGS = {"concrete": "configs/concrete.py"}
+_OWN_CONFIGS = {
+    "concrete": "configs/concrete.py",
+    "semi_supervised": "configs/semi_supervised.py",
+}
 _COSTS = ROOT / "benchmarks" / "objectives.json"
 
 
@@ -96,11 +100,17 @@ def facts_of(row: Any) -> dict[str, str]:
 def options_page() -> str:
     """Return the text of docs/options.md."""
     fields = dict(default_fields())
+    places: dict[int, str] = {}  # where a table stands that several fields name
     sections = [_INTRODUCTION, "## The whole run", field_list("config", fields["config"])]
     for block, tables in TABLES.items():
         sections += [f"## {_HEADINGS[block]}: `config.{block}`", field_list(block, fields[block])]
         for field, table in tables.items():
-            sections += [f"### `{block}.{field}`", *map(describe_row, table, table.values())]
+            sections.append(f"### `{block}.{field}`")
+            place = places.setdefault(id(table), f"{block}.{field}")
+            if place == f"{block}.{field}":
+                sections += map(describe_row, table, table.values())
+            else:
+                sections.append(f"The rows of `{place}`, with their options.")
     for block in [name for name in fields if name not in TABLES and name != "config"]:
         sections += [f"## `config.{block}`", field_list(block, fields[block])]
     return "\n\n".join(section.strip() for section in sections) + "\n"

@@ -4,6 +4,9 @@ The input has the examples under key x, in the units of the training data, and o
 mask; several fields have a key each. The output has, per example: mean of q(z|x) and, of Gaussians,
 scale; the reconstruction (the mean of p(x|z) at that mean, or else at a sample); and elbo and
 log_likelihood in nats, by --num_samples importance samples.
+
+A run of the objective semi_supervised has a classifier q(y|x): an example without y, or with y = -1
+there, gets its most probable label, and the output has these y and label_probabilities.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +19,7 @@ import numpy as np
 
 from experiments.support import cli, console, measurement, run_folder
 from experiments.support.assembly import Evaluation, Run
-from experiments.support.loading import load_member
+from experiments.support.loading import load_member_params
 from experiments.support.memory import check_evaluation_memory
 from experiments.support.options import by_field
 from vae_jax import datasets, evaluation, models
@@ -75,6 +78,39 @@ def make_describe(vae: Any, key: Any) -> Callable:
     return evaluation.over_examples(describe)
 
 
+def fill_labels(
+    run: Run, how_measured: Evaluation, params: Any, examples: datasets.Examples
+) -> tuple[datasets.Examples, dict[str, np.ndarray]]:
+    """Return examples whose missing labels are the most probable ones, and what is written of them.
+
+    The latter is `y` and q(y|x) of each class, `label_probabilities`; {} where the run trained no
+    classifier.
+
+    Args:
+      run: the run.
+      how_measured: its keys and its sizes are used.
+      params: those of one member, the objective's too.
+      examples: as they are stored.
+    """
+    classify = run.objective.classify
+    if classify is None:
+        return examples, {}
+    seen = measurement.model_examples(
+        run._replace(dataset=run.dataset._replace(test=examples)), how_measured, "test"
+    )
+
+    def log_probabilities(params, index, x):
+        return classify(run.vae, params, x)
+
+    batched = evaluation.over_examples(log_probabilities)
+    q = np.exp(
+        evaluation.map_examples(batched, params["objective"], seen.x, how_measured.batch_size)
+    )
+    y = np.full(len(q), -1) if examples.y is None else examples.y
+    y = np.where(y < 0, np.argmax(q, axis=1), y)
+    return examples._replace(y=y), {"y": y, "label_probabilities": q}
+
+
 def check_fits(run: Run, examples: datasets.Examples, name: str) -> None:
     """Refuse examples of another shape or in other units than the run's, or without the y it needs.
 
@@ -91,22 +127,28 @@ def check_fits(run: Run, examples: datasets.Examples, name: str) -> None:
         check_array_fits(array, values, kind, f"{field!r} of {name}", dataset.protocol)
         warn_of_range(array, values, f"{field!r} of {name}")
     if run.is_conditional and dataset.given is None:
-        check_condition(examples.y, dataset.condition, name)
+        check_condition(examples.y, dataset.condition, name, run.objective.classify is not None)
 
 
-def check_condition(y: np.ndarray | None, condition: Any, name: str) -> None:
-    """Refuse a y that is missing, out of range or of another shape.
+def check_condition(
+    y: np.ndarray | None, condition: Any, name: str, may_be_missing: bool = False
+) -> None:
+    """Refuse a y that is missing (None, or the label -1), out of range or of another shape.
 
     Raises:
       ValueError: with what is expected; `name` says whose it is.
     """
     if y is None:
+        if may_be_missing:
+            return
         raise ValueError(f"{name} has no key 'y', which the model of this run is given")
     if isinstance(condition, int):
-        if y.ndim != 1 or y.dtype.kind not in "ui" or y.min() < 0 or y.max() >= condition:
+        least = -1 if may_be_missing else 0
+        if y.ndim != 1 or y.dtype.kind not in "ui" or y.min() < least or y.max() >= condition:
+            missing = " (or -1, missing)" if may_be_missing else ""
             raise ValueError(
-                f"'y' of {name} must be integers 0 .. {condition - 1}, one per example; got shape "
-                f"{y.shape} of type {y.dtype} in {y.min()} .. {y.max()}"
+                f"'y' of {name} must be integers 0 .. {condition - 1}{missing}, one per example; "
+                f"got shape {y.shape} of type {y.dtype} in {y.min()} .. {y.max()}"
             )
     elif y.shape[1:] != condition:
         raise ValueError(f"'y' of {name} has shape {y.shape[1:]} per example, not {condition}")
@@ -175,7 +217,7 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
       OSError: the output cannot be written.
     """
     name = f"--input={source}"
-    run, how_measured, params = load_member(workdir, member)
+    run, how_measured, params = load_member_params(workdir, member)
     fields = () if run.dataset.is_plain else tuple(run.dataset.values)
     x, y, mask = datasets.read_npz(source, fields)
     examples = datasets.Examples(*datasets.check_examples(x, y, name, mask))
@@ -191,7 +233,8 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
         dynamic = [each for each in run.dataset.fields.values() if each.binarization == "dynamic"]
         if dynamic:
             console.say(f"the model sees bits: drawn once, P(1) = x / {dynamic[0].maximum:g}")
-        encoded = encode_examples(run, how_measured, params, examples, track)
+        examples, labels = fill_labels(run, how_measured, params, examples)
+        encoded = encode_examples(run, how_measured, params["vae"], examples, track) | labels
         np.savez(file, **encoded)
     means = ", ".join(f"{key} {encoded[key].mean():.2f}" for key in ("elbo", "log_likelihood"))
     console.say(f"{output}: {count} examples; means in nats: {means}")

@@ -30,10 +30,9 @@ def measure_and_report(
     measure = measurement.make_run_measure(run, how_measured, num_samples)
     track = console.track(f"test examples, {num_samples} importance samples each", batch_size)
     measured = measurement.measure_members(run, state, measure, test, batch_size, track)
-    summary = evaluation.leave_out(
-        measurement.has_failed(state),
-        evaluation.summarize(measured, run.bits_dimensions, run.vae.latents),
-    )
+    summary = evaluation.summarize(measured, run.bits_dimensions, run.vae.latents)
+    summary |= measurement.make_accuracies(run)(state, test, batch_size)
+    summary = evaluation.leave_out(measurement.has_failed(state), summary)
     numbers = {name: run_folder.describe(each, run.points) for name, each in summary.items()}
     numbers |= more | {"evaluation_seconds": time.monotonic() - started}
     context = {
@@ -59,6 +58,7 @@ def main() -> None:
         workdir = Path(flags.FLAGS.workdir)
         run_folder.check_places(workdir)
         run, how_measured, state = load_run(workdir)
+        run_folder.check_figures(workdir / "figures", plots.figure_folders(run))
         if flags.FLAGS.num_samples is not None:
             how_measured = how_measured._replace(num_samples=flags.FLAGS.num_samples)
         check_evaluation_memory(run, how_measured, datasets.num_examples(run.dataset.test))

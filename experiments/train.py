@@ -21,7 +21,7 @@ from experiments.support.assembly import Evaluation, Run, build_evaluation, buil
 from experiments.support.measurement import make_validation
 from experiments.support.memory import check_evaluation_memory, check_training_memory
 from experiments.support.options import resolve
-from experiments.support.plots import draw_curves
+from experiments.support.plots import draw_curves, figure_folders
 from experiments.support.progress import (
     check_members,
     chunks,
@@ -39,7 +39,9 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
     """Train what the config says, resuming what `workdir` holds, then measure and draw it."""
     started = time.monotonic()
     run_folder.check_places(workdir)
+    config = run_folder.keep_warmup(workdir, config)
     run, how_measured = build_run(config), build_evaluation(config)
+    run_folder.check_figures(workdir / "figures", figure_folders(run))
     run_folder.check_config(workdir, run.config.to_dict(), extend)
     fingerprint = datasets.fingerprint(run.dataset)
     run_folder.check_data(workdir, fingerprint)

@@ -14,4 +14,5 @@ TABLES: dict[str, Mapping[str, Mapping[str, Any]]] = {
     "vae": MODEL_TABLES,
     "objective": {"name": OBJECTIVES},
     "optimizer": {"name": OPTIMIZERS, "schedule": SCHEDULES},
+    "objective_optimizer": {"name": OPTIMIZERS},
 }

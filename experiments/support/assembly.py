@@ -1,6 +1,6 @@
 """From a config to values: it is opened here, once, and handed out as plain arguments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ from experiments.support.processes import members_at_once
 from experiments.support.sweeps import Member, plan_members, sweepable
 from vae_jax import datasets, evaluation, models, objectives, training
 from vae_jax.fast import threefry
-from vae_jax.lookup import take_options
+from vae_jax.lookup import check_options, take_options
 from vae_jax.tables import TABLES
 
 _WARMUP_STEPS = 100
@@ -26,6 +26,7 @@ class Run(NamedTuple):
     """What the run resolved to, defaults included."""
     dataset: datasets.Dataset
     vae: models.VAE
+    objective: objectives.Objective
     init: Callable[[datasets.Examples], training.TrainState]
     """init(dataset.train) -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
@@ -84,10 +85,13 @@ def build_run(config: ml_collections.ConfigDict, dataset: datasets.Dataset | Non
         objective = objectives.make_objective(**config.objective)
     members = plan_members(config, objective.hparams)
     dataset = load_dataset(**config.data) if dataset is None else dataset
-    config = with_likelihood(config, dataset)
+    config = with_dataset_size(with_likelihood(config, dataset), dataset)
     vae = build_vae(dataset, **config.vae)
     with errors_of("objective"):
+        objective = objectives.make_objective(**config.objective)
         objectives.check_latents(vae, objective.latents)
+        objectives.check_batch_size(objective.compares_examples, config.training.batch_size)
+        objectives.check_labels(objective, vae, dataset)
     return assemble(config, dataset, vae, objective, members)
 
 
@@ -107,6 +111,8 @@ def assemble(
     config = with_warmup(config, num_steps)
     with errors_of("optimizer"):
         optimizer = build_optimizer(num_steps, **config.optimizer)
+    with errors_of("objective_optimizer"):
+        optimizer = with_own_optimizer(optimizer, num_steps, config)
     init = make_init(
         dataset,
         members,
@@ -128,6 +134,7 @@ def assemble(
         config=config,
         dataset=dataset,
         vae=vae,
+        objective=objective,
         init=init,
         train_steps=train_steps,
         placement=placed,
@@ -171,6 +178,16 @@ def with_likelihood(
         block = config.vae.to_dict() | {"likelihood": names}
         block, _ = resolve_block(block, TABLES["vae"])
     return ml_collections.ConfigDict(config.to_dict() | {"vae": block})
+
+
+def with_dataset_size(
+    config: ml_collections.ConfigDict, dataset: datasets.Dataset
+) -> ml_collections.ConfigDict:
+    """Return the config with the number of training examples, where the objective wants it."""
+    block = config.objective.to_dict()
+    if block.get("dataset_size") == 0:
+        block["dataset_size"] = datasets.num_examples(dataset.train)
+    return ml_collections.ConfigDict(config.to_dict() | {"objective": block})
 
 
 def with_warmup(config: ml_collections.ConfigDict, num_steps: int) -> ml_collections.ConfigDict:
@@ -221,6 +238,35 @@ def build_optimizer(
     )
     taken = take_options(training.OPTIMIZERS[name], options)
     return training.make_optimizer(name, shape, clip_norm=clip_norm, **taken)
+
+
+def is_set(objective_optimizer: Mapping[str, Any]) -> bool:
+    """Tell whether that block of a config differs from the model's optimizer in anything."""
+    return dict(objective_optimizer) != {"name": "", "learning_rate": 0.0}
+
+
+def with_own_optimizer(
+    optimizer: training.Optimizer, num_steps: int, config: ml_collections.ConfigDict
+) -> training.Optimizer:
+    """Return the optimizer, with another one for the objective's own parameters if that is set.
+
+    What the block `objective_optimizer` leaves unset is as in the block `optimizer`.
+
+    Raises:
+      ValueError: an option that its row does not take, or what `build_optimizer` raises.
+    """
+    own = config.objective_optimizer.to_dict()
+    if not is_set(own):
+        return optimizer
+    model = config.optimizer.to_dict()
+    name, rate = own.pop("name") or model["name"], own.pop("learning_rate")
+    check_options(own, [("name", name)], {"name": training.OPTIMIZERS})
+    made = build_optimizer(num_steps, **model | own | {"name": name})
+
+    def at_own_rate(hparams):
+        return made(hparams | {"learning_rate": hparams["objective_learning_rate"]})
+
+    return training.join_optimizers(optimizer, at_own_rate if rate else made)
 
 
 def make_init(

@@ -31,6 +31,7 @@ _ROWS = {
     "reconstruction": ("reconstruction, E log p(x|z) (nats)", ".2f"),
     "active_units": ("active units", ".0f"),
     "active_units_upper": ("active units of the upper layer", ".0f"),
+    "accuracy": ("accuracy of q(y|x)", ".3f"),
     "training_seconds": ("training (seconds)", ".1f"),
     "evaluation_seconds": ("evaluation (seconds)", ".1f"),
 }
@@ -41,6 +42,7 @@ _COLUMNS = {
     "kl": ("KL", ".2f"),
     "reconstruction": ("reconstruction", ".2f"),
     "active_units": ("active", ".1f"),
+    "accuracy": ("accuracy", ".3f"),
 }
 
 
@@ -108,14 +110,15 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
         return
     table = Table(title=f"{title} (test set, nats)", title_justify="left")
     table.add_column("")
-    for label, _ in _COLUMNS.values():
+    columns = {name: column for name, column in _COLUMNS.items() if name in numbers}
+    for label, _ in columns.values():
         table.add_column(label, justify="right")
     for i, member in enumerate(members):
-        row = [_cell(numbers[name]["members"][i], form) for name, (_, form) in _COLUMNS.items()]
+        row = [_cell(numbers[name]["members"][i], form) for name, (_, form) in columns.items()]
         table.add_row(member, *row)
     table.add_section()
     for point in numbers["elbo"]["points"]:
-        row = [_spread(numbers[name]["points"][point], f) for name, (_, f) in _COLUMNS.items()]
+        row = [_spread(numbers[name]["points"][point], f) for name, (_, f) in columns.items()]
         table.add_row(f"{point}, over seeds", *row)
     console.print(table)
 
@@ -127,7 +130,8 @@ def _cell(value: float | None, form: str) -> str:
 def _spread(point: Mapping[str, Any], form: str) -> str:
     if point["standard_error"] is None:
         return _cell(point["mean"], form)
-    return f"{point['mean']:{form}} +- {point['standard_error']:.2f}"
+    digits = max(form, ".2f")  # of the error: two at least
+    return f"{point['mean']:{form}} +- {point['standard_error']:{digits}}"
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from experiments.support import console
-from experiments.support.assembly import Run
+from experiments.support.assembly import Run, is_set
 from experiments.support.sweeps import Member
 from vae_jax import datasets, training
 from vae_jax.lookup import options_of
@@ -31,7 +31,8 @@ def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str
         "objective": describe_row(config.objective, "objective", "name"),
         "optimizer": f"{describe_row(config.optimizer, 'optimizer', 'name')}, learning rate "
         f"{config.optimizer.learning_rate:g}, {config.optimizer.schedule} after "
-        f"{config.optimizer.warmup_steps} steps of warm-up",
+        f"{config.optimizer.warmup_steps} steps of warm-up"
+        + describe_own_optimizer(config.objective_optimizer),
         "training": f"{config.training.num_epochs} epochs of {run.steps_per_epoch} steps, "
         f"{len(names)} member(s): {'; '.join(names[:_MOST_NAMED])}"
         + ("; ..." if len(names) > _MOST_NAMED else ""),
@@ -44,6 +45,12 @@ def describe_row(block: Mapping[str, Any], name: str, field: str) -> str:
     known = options_of(TABLES[name][field][block[field]])
     options = ", ".join(f"{option}={block[option]}" for option in known)
     return f"{block[field]} ({options})"
+
+
+def describe_own_optimizer(block: Mapping[str, Any]) -> str:
+    """Return what the optimizer of the objective's own parameters has of its own, or ""."""
+    own = ", ".join(f"{name}={value}" for name, value in sorted(block.items()) if value != "")
+    return f"; the objective's own: {own}" if is_set(block) else ""
 
 
 def describe_objective(block: Mapping[str, Any], member: Member) -> str:

@@ -3,7 +3,7 @@
 import ml_collections
 
 from experiments.support.options import errors_of
-from vae_jax.lookup import check_positive, check_seed, check_whole
+from vae_jax.lookup import check_not_negative, check_positive, check_seed, check_whole
 
 _MOST_STEPS = 2**31 - 1  # the step is an int32
 _MOST_SAMPLES = 10**9  # of the evaluation, whose samples are counted by an int32
@@ -29,6 +29,8 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         check_positive(learning_rate=config.optimizer.learning_rate)
         if not 0 <= config.optimizer.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in 0 .. 1, got {config.optimizer.ema_decay}")
+    with errors_of("objective_optimizer"):
+        check_not_negative(learning_rate=config.objective_optimizer.learning_rate)
     with errors_of("evaluation"):
         block = config.evaluation
         check_seed(seed=block.seed)

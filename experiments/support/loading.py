@@ -62,6 +62,21 @@ def load_member(
     Raises:
       ValueError: the folder holds no trained run, or this member is none of it or failed.
     """
+    run, how_measured, params = load_member_params(workdir, member, with_data)
+    return run, how_measured, params["vae"]
+
+
+def load_member_params(
+    workdir: str | Path, member: int = 0, with_data: bool = False
+) -> tuple[Run, Evaluation, Any]:
+    """Return what `load_member` does, with the parameters {"vae": ..., "objective": ...}.
+
+    The latter are those of `run.objective`, such as of the classifier q(y|x) of semi_supervised:
+    `run.objective.classify(run.vae, params["objective"], x)` is log q(y|x) of each class.
+
+    Raises:
+      ValueError: what `load_member` raises.
+    """
     run, how_measured, state = load_run(workdir, with_data)
     if not 0 <= member < len(run.members):
         known = ", ".join(f"{i} ({each.name})" for i, each in enumerate(run.members))
@@ -69,4 +84,4 @@ def load_member(
     selected = training.select_member(state, member)
     if selected.failure.step >= 0:
         raise ValueError(f"--member={member} of {workdir} failed at step {selected.failure.step}")
-    return run, how_measured, selected.evaluation_params["vae"]
+    return run, how_measured, selected.evaluation_params

@@ -43,16 +43,38 @@ def measure_members(
 def make_validation(run: Run, how: Evaluation) -> Callable:
     """Make validate(state) -> mean ELBO, KL and reconstruction of the validation examples.
 
-    One sample of z per example, with the same noise each time.
+    One sample of z per example, with the same noise each time. And the accuracy of the objective's
+    classifier, where it trains one.
     """
-    measure = make_run_measure(run, how, num_samples=1)
+    measure, accuracies = make_run_measure(run, how, num_samples=1), make_accuracies(run)
     examples = functools.cache(lambda: model_examples(run, how, "validation"))  # not at the start
 
     def validate(state):
         measured = measure_members(run, state, measure, examples(), how.batch_size)
-        return evaluation.leave_out(has_failed(state), evaluation.mean_bounds(measured))
+        numbers = evaluation.mean_bounds(measured)
+        numbers |= accuracies(state, examples(), how.batch_size)
+        return evaluation.leave_out(has_failed(state), numbers)
 
     return validate
+
+
+def make_accuracies(run: Run) -> Callable[..., dict[str, list[float]]]:
+    """Make accuracies(state, examples, batch_size) -> {"accuracy": one of q(y|x) per member}.
+
+    It returns {} where the objective trains no classifier.
+    """
+    if run.objective.classify is None:
+        return lambda state, examples, batch_size: {}
+    accuracy = evaluation.make_accuracy(run.objective.classify, run.vae)
+
+    def accuracies(state, examples, batch_size):
+        params = [
+            training.select_member(state, member).evaluation_params["objective"]
+            for member in range(len(run.members))
+        ]
+        return {"accuracy": [accuracy(each, examples, batch_size) for each in params]}
+
+    return accuracies
 
 
 def has_failed(state: training.TrainState) -> np.ndarray:

@@ -25,13 +25,15 @@ def check_training_memory(run: Run) -> None:
     state = jax.eval_shape(run.init, run.dataset.train)
     sizes = "config.vae's sizes"
     _check(2 * _bytes(state), run, "the training state", f"{sizes} or config.num_seeds")
-    batch_size, num_samples = (
-        run.config.training.batch_size,
-        run.config.objective.get("num_samples", 1),
-    )
+    batch_size, options = run.config.training.batch_size, run.config.objective
+    num_samples = options.get("num_samples", 1) * options.get("num_groups", 1)
+    num_samples = options.get("chunk_size", 0) or num_samples
     at_once = min(len(run.members), members_at_once(run.placement) or len(run.members))
     layers = at_once * layers_bytes(run, state, batch_size, num_samples)
-    remedy = f"config.training.batch_size, config.objective.num_samples or {sizes}"
+    remedy = "config.training.batch_size, config.objective.num_samples"
+    if "chunk_size" in options:
+        remedy += " (or set config.objective.chunk_size)"
+    remedy += f" or {sizes}"
     _check(2 * _bytes(state) + layers, run, "a step of the training", remedy)
 
 

@@ -14,6 +14,11 @@ from vae_jax import figures, training
 from vae_jax.datasets import Examples
 
 
+def figure_folders(run: Run) -> list[str]:
+    """Return what the folders of members' pictures are called; none where there is one member."""
+    return [member.file_name for member in run.members] if len(run.members) > 1 else []
+
+
 def draw_members(
     folder: Path,
     run: Run,

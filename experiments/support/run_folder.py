@@ -14,6 +14,7 @@ import zlib
 import ml_collections
 import numpy as np
 
+from experiments.support import processes
 from vae_jax import datasets, evaluation
 
 # Fields that say how and where a run computes, but not what: a resumed run may change them.
@@ -71,6 +72,27 @@ def check_places(workdir: Path) -> None:
     for name in _FILES:
         if (workdir / name).is_dir():
             raise ValueError(f"{workdir / name} is a folder where a run keeps a file: move it away")
+
+
+def check_figures(folder: Path, members: Sequence[str]) -> None:
+    """Refuse a folder of pictures where those of a run could not be written.
+
+    Args:
+      folder: need not exist.
+      members: what the members' own folders are called; none where there is one member.
+
+    Raises:
+      ValueError: a file where a folder belongs, a folder where a picture does, or one that may not
+        be written.
+    """
+    for place in (folder, *[folder / name for name in members]):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"{place} is a file where a run keeps a folder: move it away")
+        if place.exists() and not os.access(place, os.W_OK | os.X_OK):
+            raise ValueError(f"{place} cannot be written: change its permissions, or move it away")
+        for picture in place.glob("*.png"):
+            if picture.is_dir():
+                raise ValueError(f"{picture} is a folder where a picture belongs: move it away")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -160,6 +182,21 @@ def _with_tuples(value):
     if isinstance(value, dict):
         return {name: _with_tuples(each) for name, each in value.items()}
     return tuple(value) if isinstance(value, list) else value
+
+
+def keep_warmup(workdir: Path, config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Return the config; an unset warm-up of the learning rate is that of the run in `workdir`.
+
+    Its default is a part of the number of steps, which would be another one in a longer run.
+    """
+    config = ml_collections.ConfigDict(config.to_dict())
+    if config.optimizer.warmup_steps is not None:
+        return config
+    exists = (workdir / "config.json").exists()
+    # Of several processes only the first one has the folder.
+    known = processes.agree(np.array(read_config(workdir).optimizer.warmup_steps if exists else -1))
+    config.optimizer.warmup_steps = int(known) if known >= 0 else None
+    return config
 
 
 def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None:

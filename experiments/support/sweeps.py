@@ -43,7 +43,10 @@ def sweepable(
 ) -> dict[str, tuple[str, float]]:
     """Return what a sweep may vary: {field of the config: (traced number, its value)}."""
     fields = {f"objective.{name}": (name, value) for name, value in hparams.items()}
-    return fields | {"optimizer.learning_rate": ("learning_rate", config.optimizer.learning_rate)}
+    fields["optimizer.learning_rate"] = "learning_rate", config.optimizer.learning_rate
+    if rate := config.objective_optimizer.learning_rate:
+        fields["objective_optimizer.learning_rate"] = "objective_learning_rate", rate
+    return fields
 
 
 def plan_members(config: ml_collections.ConfigDict, hparams: dict[str, float]) -> list[Member]:

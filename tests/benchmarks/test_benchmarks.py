@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from benchmarks import growth, objectives, products
+from benchmarks import growth, objectives, peers, products, timing, train_step
 from tests.support.programs import run_program
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, make_objective
 
@@ -19,7 +19,8 @@ PROGRAMS = {
     "train_step, one section": ("train_step", ["--only=mlp"], []),
     "train_step": ("train_step", [], ["--figure"]),
 }
-SLOW = ("train_step", "objectives", "start")  # up to thirty compilations, or several programs
+# Peers and some thirty compilations; two programs one after the other.
+SLOW = ("train_step, one section", "train_step", "memory", "objectives", "start")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,15 @@ def test_every_benchmark_runs(case, tmp_path):
         values = result["milliseconds"].get("milliseconds", result["milliseconds"]).values()
         assert values and all(0 < value < math.inf for value in values)
     assert len(list(tmp_path.glob("*.png"))) == len(pictures)
+
+
+def test_a_section_of_the_training_step_runs(monkeypatch):
+    """Without the peers: this project's step and the bare products. Mutant: a step that raises."""
+    monkeypatch.setattr(peers, "PEERS", {})
+    (result,) = train_step.compare_mlp(timing.REDUCED, reduced=True)
+    milliseconds = result["milliseconds"]
+    assert set(milliseconds) == {"vae_jax", "products, numpy", "products, jax"}
+    assert all(0 < value < math.inf for value in milliseconds.values())
 
 
 def test_devices_that_share_the_work_are_compared_with_one():
@@ -67,5 +77,15 @@ def test_every_objective_and_estimator_is_measured():
     assert {name for name, _ in combinations} == set(OBJECTIVES)
     assert {estimator for _, estimator in combinations} >= set(ESTIMATORS)
     for name, estimator in combinations:
-        options = {"num_samples": 2} | ({"estimator": estimator} if estimator else {})
-        make_objective(name, **options)
+        make_objective(name, **objectives.options_for(name, estimator, num_samples=10))
+
+
+def test_relative_costs_are_those_of_the_same_samples():
+    """Mutants: an estimator relative to another objective; one sample relative to many."""
+    times = {f"{name} {each}".strip(): 2.0 for name, each in objectives.combinations()}
+    times |= {"elbo pathwise": 4.0, objectives.ONE_SAMPLE: 1.0, "iwae vimco": 6.0}
+    costs = objectives.relative_costs(times, {"hidden": 200, "num_samples": 50, "batch_size": 20})
+    assert costs["objectives"]["iwae"] == 0.5 and costs["objectives"]["elbo"] == 1
+    assert costs["objectives"]["factor_vae"] == 2
+    assert costs["estimators"]["vimco"] == 3 and costs["estimators"]["piwae"] == 1
+    assert costs["estimators"]["leave_one_out"] == 0.5

@@ -1,9 +1,12 @@
 """Bits drawn from grey values."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from tests.datasets.files import write_npz
 from vae_jax import datasets
+from vae_jax.datasets import making
 
 
 def test_binarize_draws_the_grey_value():
@@ -42,3 +45,47 @@ def test_static_bits_are_drawn_once_and_dynamic_ones_anew():
         datasets.to_model_values(dynamic.values, jax.random.key(i), dynamic.test.x) for i in (0, 1)
     ]
     assert not np.array_equal(*draws)
+
+
+def keys_of_shuffling(key, split, rounds=3):
+    """Return the key of a permutation and those that its rounds of sorting split from it."""
+    keys = [key]
+    for _ in range(rounds):
+        key, own = split(key)
+        keys += [key, own]
+    return keys
+
+
+def test_no_key_of_a_data_set_serves_two_purposes(tmp_path, monkeypatch):
+    """The split of one npz, and static bits of three parts of two fields: every key is another one.
+
+    Mutants: bits by key(seed), from which the split starts; by a small number folded in, which is a
+    key that is split; the same keys for all fields, or for all parts.
+    """
+    words = {"split": [], "bits": []}
+    shuffle, split = jax.random.permutation, jax.random.split
+
+    def note(purpose, *keys):
+        words[purpose] += [bytes(np.asarray(jax.random.key_data(key))) for key in keys]
+
+    def shuffle_noted(key, count):
+        note("split", *keys_of_shuffling(key, split))
+        return shuffle(key, count)
+
+    def split_noted(key, count):
+        note("bits", key)
+        return split(key, count)
+
+    def bits_noted(key, x, maximum):
+        note("bits", key)
+        return jnp.zeros(x.shape)
+
+    monkeypatch.setattr(jax.random, "permutation", shuffle_noted)
+    monkeypatch.setattr(jax.random, "split", split_noted)
+    monkeypatch.setattr(making, "binarize", bits_noted)
+    grey = np.arange(40, dtype=np.uint8).reshape(20, 2)
+    path = write_npz(tmp_path / "x.npz", a=grey, b=grey)
+    datasets.load_npz(path=path, fields=("a", "b"), binarization="static")
+    assert len(words["bits"]) == 2 * (1 + 3) and len(words["split"]) == 7
+    both = words["split"] + words["bits"]
+    assert len(set(both)) == len(both)

@@ -8,6 +8,7 @@ import sklearn.datasets
 
 from tests.datasets.files import write_npz
 from vae_jax import datasets, models
+from vae_jax.datasets import loaders
 
 
 @pytest.fixture
@@ -17,8 +18,8 @@ def npz(tmp_path):
     return write_npz(tmp_path / "own.npz", x=x, y=np.arange(50))
 
 
-# Decoding 70,000 images takes ten seconds, and is shown by one of the two sets.
-SLOW = ("binarized_mnist",)
+# Decoding 70,000 images takes ten seconds.
+SLOW = ("mnist", "binarized_mnist")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,37 @@ def test_every_row_is_sound(name, request, npz):
             assert models.LIKELIHOODS[values.likelihood].values in values.kinds
 
 
+def fake_tfds(columns, sizes):
+    """Return what stands for `read_tfds`: image i of a split has the number i in its first row."""
+    images = {split: np.zeros((size, 28, 28, 1), np.uint8) for split, size in sizes.items()}
+    for split, each in images.items():
+        each[:, 0, :4, 0] = np.arange(sizes[split], dtype="<u4").view(np.uint8).reshape(-1, 4)
+    made = {
+        split: {c: each if c == "x" else np.arange(len(each)) % 10 for c in columns}
+        for split, each in images.items()
+    }
+    return lambda *_: made
+
+
+def numbers_of(part):
+    return np.ascontiguousarray(part.x[:, 0, :4, 0]).view("<u4")[:, 0]
+
+
+def test_mnist_is_split_as_burda_did(monkeypatch):
+    """Of made-up records. Mutants: the first 400 for validation, some of them in two parts, labels
+    of other images."""
+    sizes = {"train": 60000, "test": 10000}
+    monkeypatch.setattr(loaders, "read_tfds", fake_tfds("xy", sizes))
+    data = datasets.load_mnist()
+    np.testing.assert_array_equal(numbers_of(data.train), np.arange(59600))
+    np.testing.assert_array_equal(numbers_of(data.validation), np.arange(59600, 60000))
+    np.testing.assert_array_equal(numbers_of(data.test), np.arange(10000))
+    for part in (data.train, data.validation, data.test):
+        np.testing.assert_array_equal(part.y, numbers_of(part) % 10)
+    assert data.shape == (28, 28, 1) and data.binarization == "dynamic"
+
+
+@pytest.mark.slow
 def test_mnist_is_the_set_of_burda(tfds_dir):
     data = datasets.load_mnist(data_dir=tfds_dir)
     assert [len(part.x) for part in (data.train, data.validation, data.test)] == [59600, 400, 10000]

@@ -30,6 +30,7 @@ MAKERS = {
     "digits": lambda folder: datasets.load_dataset("digits"),
     "bits": lambda folder: datasets.load_dataset("digits", binarization="dynamic"),
     "halves": lambda folder: datasets.load_dataset("digit_halves"),
+    "few labels": lambda folder: datasets.load_dataset("digits", num_labels=100),
     "quadrants": lambda folder: datasets.load_dataset("digits", given_quadrants=3),
     **{kind: lambda folder, kind=kind: npz(folder, kind=kind) for kind in ("labels", "mask")},
     **{kind: lambda folder, kind=kind: npz(folder, kind=kind) for kind in ("array", "fields")},
@@ -44,7 +45,16 @@ def test_an_outline_says_all_but_the_values(name, tmp_path):
     text = json.dumps(datasets.outline_of(data))
     again = datasets.from_outline(json.loads(text))
     assert len(text) < 1500
-    for statement in ("name", "values", "labels", "condition", "is_masked", "is_plain", "protocol"):
+    for statement in (
+        "name",
+        "values",
+        "labels",
+        "num_labels",
+        "condition",
+        "is_masked",
+        "is_plain",
+        "protocol",
+    ):
         assert getattr(again, statement) == getattr(data, statement), statement
     np.testing.assert_array_equal(again.given, data.given)
     shapes = [

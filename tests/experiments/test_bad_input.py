@@ -14,6 +14,7 @@ from configs import default
 from experiments.support.assembly import build_evaluation, build_run
 from experiments.support.options import resolve
 from tests.support.programs import run_program, train
+from vae_jax.tables import TABLES
 
 # {case: (arguments, what the line says)}; DIR stands for a folder of bad files.
 COMMANDS = {
@@ -161,7 +162,7 @@ KINDS = {bool: st.booleans(), int: NUMBERS, float: REALS, str: WORDS, tuple: SIZ
 DEFAULT = default.get_config()
 FIELDS = {
     f"{block}.{name}": KINDS[DEFAULT[block].get_type(name)]
-    for block in ("data", "vae", "objective", "optimizer", "training", "evaluation")
+    for block in (*TABLES, "training", "evaluation")
     for name in DEFAULT[block]
     # Sizes that are legal and huge are refused by the machine, not by us.
     if f"{block}.{name}" not in ("data.download", "vae.latent_dim", "vae.hidden", "vae.channels")

@@ -3,14 +3,16 @@
 import importlib
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from configs import default
 from experiments import encode, sample
 from experiments.support import cli
+from experiments.support.assembly import build_evaluation, build_run
 from experiments.support.loading import load_member
-from tests.support.programs import train_here
+from tests.support.programs import resolved, train_here
 from vae_jax import datasets
 
 # {config: (pictures beside the common ones, arrays that encode writes, arrays that sample writes)}
@@ -20,6 +22,11 @@ REAL = {"traversal", "interpolation", "latent_means"}
 
 CONFIGS = {
     "cvae": (REAL | {"classes"}, {"mean", "scale", "reconstruction"}, {"z", "mean", "x", "y"}),
+    "semi_supervised": (
+        REAL | {"classes"},
+        {"mean", "scale", "reconstruction", "y", "label_probabilities"},
+        {"z", "mean", "x", "y"},
+    ),
     "quadrants": (
         REAL | {"completions"},
         {"mean", "scale", "reconstruction"},
@@ -51,8 +58,8 @@ def small(fields):
     return fields
 
 
-# One of each kind by default: a given label, and a z of two layers.
-QUICK = ("cvae", "two_layers")
+# By default one run, with a given label; a z of two layers has a test of its own.
+QUICK = ("cvae",)
 
 
 @pytest.fixture(
@@ -75,6 +82,7 @@ def test_pictures_and_numbers(trained):
     assert np.isfinite([summary["elbo"], summary["nll"], summary["bits_per_dim"]]).all()
     # Bits per dimension are over the pixels that are predicted: 48 of 64 beside a given quarter.
     pixels = 48 if config == "quadrants" else 64
+    assert ("accuracy" in summary) == (config == "semi_supervised")
     assert summary["bits_per_dim"] == pytest.approx(summary["nll"] / (pixels * np.log(2)))
 
 
@@ -95,8 +103,47 @@ def test_encode_and_sample(trained, tmp_path):
     samples = np.load(tmp_path / "s.npz")
     assert set(samples.files) == CONFIGS[config][2]
     assert all(len(samples[name]) == 12 for name in samples.files)
-    if config == "cvae":
+    if config in ("cvae", "semi_supervised"):
         np.testing.assert_array_equal(samples["y"], [*range(10), 0, 1])
+
+
+def test_a_z_of_two_layers_is_encoded_and_drawn_by_name():
+    """Without training. Mutants: one layer left out, its name lost."""
+    config = resolved(small(importlib.import_module("configs.two_layers").get_config()))
+    run, how_measured = build_run(config), build_evaluation(config)
+    examples = datasets.expected_examples(run.dataset, run.dataset.train)
+    params = jax.jit(run.vae.init)(jax.random.key(0), examples)
+    few = jax.tree.map(lambda leaf: leaf[:5], run.dataset.test)
+    codes = encode.encode_examples(run, how_measured, params, few)
+    assert set(codes) == {"elbo", "log_likelihood"} | CONFIGS["two_layers"][1]
+    assert all(len(each) == 5 and np.isfinite(each).all() for each in codes.values())
+    drawn = sample.draw_samples(run, params, num=3, seed=0, batch_size=3)
+    assert set(drawn) == CONFIGS["two_layers"][2]
+    assert all(len(each) == 3 and np.isfinite(each).all() for each in drawn.values())
+
+
+def test_examples_without_a_label_are_labelled_by_the_classifier():
+    """Without training. Oracle: the classifier of each example alone, of x / 16. Mutants: labels
+    that are given replaced, -1 left as it is, stored values classified."""
+    config = resolved(small(importlib.import_module("configs.semi_supervised").get_config()))
+    run, how_measured = build_run(config), build_evaluation(config)
+    train = datasets.expected_examples(run.dataset, run.dataset.train)
+    params = {"objective": run.objective.init(jax.random.key(0), run.vae, train)}
+    few = jax.tree.map(lambda leaf: leaf[:7], run.dataset.test)
+    classify = jax.jit(lambda x: run.objective.classify(run.vae, params["objective"], x))
+    q = np.exp([classify(np.float32(x / 16)) for x in few.x])
+    some = np.where(np.arange(7) % 2, few.y, -1)
+    for given in (None, some):
+        filled, written = encode.fill_labels(run, how_measured, params, few._replace(y=given))
+        np.testing.assert_allclose(written["label_probabilities"], q, rtol=1e-4)
+        expected = q.argmax(1) if given is None else np.where(some < 0, q.argmax(1), few.y)
+        np.testing.assert_array_equal(filled.y, expected)
+        np.testing.assert_array_equal(written["y"], expected)
+    assert np.any(q.argmax(1) != few.y)
+    encode.check_condition(some, 10, "x.npz", may_be_missing=True)
+    for bad, may_be_missing in ((some, False), (some - 1, True), (some + 9, True)):
+        with pytest.raises(ValueError, match=r"must be integers 0 \.\. 9"):
+            encode.check_condition(bad, 10, "x.npz", may_be_missing)
 
 
 X = np.zeros((2, 8, 8, 1), np.uint8)
@@ -108,6 +155,7 @@ BAD_INPUTS = {
         ({"x": X, "y": np.array([3, 10])}, "integers 0 .. 9"),
         ({"x": X, "y": np.array([3.0, 1.0])}, "integers 0 .. 9"),
     ],
+    "semi_supervised": [({"x": X, "y": np.array([3, 10])}, "integers 0 .. 9")],
     "quadrants": [({"x": X[:, :4]}, "shape (4, 8, 1), but those of the run have shape (8, 8, 1)")],
     "halves": [
         ({"lower": X[:, 4:]}, "no key 'upper'; its keys: lower"),
@@ -126,7 +174,7 @@ def test_bad_inputs_are_refused_in_one_line(trained, tmp_path, capsys):
             encode.encode_file(str(workdir), str(tmp_path / "x.npz"), str(tmp_path / "z"), 0, 1)
         said = capsys.readouterr().err
         assert ended.value.code == 2 and said.count("\n") == 1 and message in said, said
-    known = "0 .. 9" if config == "cvae" else "none: y is no label"
+    known = "0 .. 9" if config in ("cvae", "semi_supervised") else "none: y is no label"
     with pytest.raises(ValueError, match=rf"--label=10 is not one of this run \({known}\)"):
         sample.sample_to_file(str(workdir), str(tmp_path / "s.npz"), 0, 2, 0, label=10)
 

@@ -39,11 +39,15 @@ def used(workdir, readme_lines, tmp_path_factory):
     dataset = load_run(workdir)[0].dataset
     np.savez(folder / "x.npz", **dataset.test._asdict())
     commands = [line for line in readme_lines if line.startswith("python -m ")]
-    assert len(commands) == 2
-    for command in commands:
-        words = re.sub(r"(--(in|out)put=)", rf"\1{folder}/", command).split()
-        done = run_program(*words[2:])
-        assert done.returncode == 0 and not done.stderr, done.stderr
+    encoding, sampling = [
+        re.sub(r"(--(in|out)put=)", rf"\1{folder}/", command).split()[2:] for command in commands
+    ]
+    done = run_program(*encoding)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    # The other one in this process, where what it compiles is used again.
+    given = dict(word.removeprefix("--").split("=") for word in sampling[1:])
+    assert sampling[0] == "experiments.sample" and given.keys() == {"workdir", "num", "output"}
+    sample.sample_to_file(given["workdir"], given["output"], 0, int(given["num"]), 0)
     return folder
 
 

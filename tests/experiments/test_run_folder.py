@@ -13,7 +13,7 @@ from experiments.support import cli, run_folder
 from experiments.support.assembly import build_run
 from experiments.support.loading import load_run
 from experiments.support.options import resolve
-from tests.support.programs import run_program, train, train_here
+from tests.support.programs import run_program, train, train_here, typed
 from vae_jax import datasets
 from vae_jax.lookup import options_of
 from vae_jax.tables import TABLES
@@ -192,3 +192,52 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(ValueError, match=f"{name} is a folder where a run keeps a file: move it"):
         run_folder.check_places(tmp_path)
+
+
+def test_what_is_in_the_way_of_pictures_is_refused(tmp_path, monkeypatch):
+    """Before anything is trained. Mutants: a member's own folder that is a file, as the end of a
+    run found it; a folder in the place of a picture; no question of permission."""
+    folder = tmp_path / "figures"
+    run_folder.check_figures(folder, ["seed=0"])
+    (folder / "seed=0" / "samples.png").mkdir(parents=True)
+    (folder / "seed=1").write_text("")
+    run_folder.check_figures(folder, [])  # a run of one member writes neither
+    with pytest.raises(ValueError, match=r"seed=1 is a file where a run keeps a folder: move it"):
+        run_folder.check_figures(folder, ["seed=1"])
+    with pytest.raises(ValueError, match=r"samples.png is a folder where a picture belongs: move"):
+        run_folder.check_figures(folder, ["seed=0"])
+    monkeypatch.setattr(run_folder.os, "access", lambda place, _: place != folder)
+    with pytest.raises(ValueError, match="figures cannot be written: change its permissions"):
+        run_folder.check_figures(folder, [])
+
+
+def test_a_file_for_a_members_pictures_is_refused_before_training(tmp_path):
+    """Mutant: found out by drawing, at the end of the run."""
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "seed=1").write_text("")
+    with pytest.raises(ValueError, match=r"seed=1 is a file where a run keeps a folder: move it"):
+        train_here(typed("beta", "--config.num_seeds=2"), tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_longer_run_keeps_its_warmup(tmp_path):
+    """Which is unset: a tenth of the steps, until the folder has one. Mutants: that of the longer
+    run, which was refused as another config; a number that is given, overwritten."""
+    config = typed("beta", "--config.training.num_epochs=20")
+    assert run_folder.keep_warmup(tmp_path, config).optimizer.warmup_steps is None
+    begun = config.copy_and_resolve_references()
+    begun.optimizer.warmup_steps = 24
+    content = {"layout": run_folder._LAYOUT, "config": begun.to_dict()}
+    run_folder.write_json(tmp_path / "config.json", content)
+    config.training.num_epochs = 40
+    longer = run_folder.keep_warmup(tmp_path, config)
+    assert longer.optimizer.warmup_steps == 24 and config.optimizer.warmup_steps is None
+    run_folder.check_config(tmp_path, longer.to_dict(), extend=True)
+    with pytest.raises(ValueError, match=r"num_epochs was 20, is 40 \(--extend lengthens the run"):
+        run_folder.check_config(tmp_path, longer.to_dict(), extend=False)
+    # Another process, which has no folder, hears of it.
+    with pytest.MonkeyPatch.context() as first:
+        first.setattr(run_folder.processes, "agree", lambda _: np.array(24))
+        assert run_folder.keep_warmup(tmp_path / "none", config).optimizer.warmup_steps == 24
+    config.optimizer.warmup_steps = 7
+    assert run_folder.keep_warmup(tmp_path, config).optimizer.warmup_steps == 7

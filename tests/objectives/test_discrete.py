@@ -1,4 +1,4 @@
-"""The objective of discrete latents against enumeration: what it reports, and what it trains."""
+"""Objectives of discrete latents against enumeration: what they report, and what they train."""
 
 import functools
 import itertools
@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from scipy import special
 
+from tests.support.gradients import KEYS, make_gradients, project, split
 from tests.support.linear_gaussian import assert_mean_is
 from tests.support.rows import KEY, make_model
 from vae_jax.objectives import (
+    ESTIMATORS,
     importance_weighted_bound,
     make_objective,
     relaxed_terms,
@@ -302,3 +304,128 @@ def test_swept_temperature_is_the_given_one():
 def test_bad_numbers_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_objective("concrete", **options)
+
+
+# Estimators that need no gradient through z: the exact gradient is a sum over every z.
+
+ESTIMATED = {
+    "score_function": ("elbo", {}),
+    "leave_one_out": ("elbo", {"num_samples": 2}),
+    "vimco": ("iwae", {"num_samples": 2}),
+    "wake_sleep": ("iwae", {"num_samples": 2}),
+}
+PAIRS = tuple(np.array(list(itertools.product(range(9), repeat=2))).T)
+
+
+def log_joint_and_posterior(params, x):
+    """Return log p(x, z) and log q(z|x) of all nine z, as functions of the parameters."""
+    vae, _, _ = model("categorical")
+    zs = jnp.float32(list(itertools.product(np.eye(3), repeat=2)))
+    log_q = jnp.einsum("znk,nk->z", zs, jax.nn.log_softmax(vae.encode(params, x).logits))
+    log_p = jax.vmap(lambda z: vae.decode(params, z).log_prob(x))(zs) - jnp.log(9.0)
+    return log_p, log_q
+
+
+def exact_elbo(params, x):
+    """Return the ELBO of one example by enumeration."""
+    log_p, log_q = log_joint_and_posterior(params, x)
+    return jnp.sum(jnp.exp(log_q) * (log_p - log_q))
+
+
+def exact_iwae(params, x):
+    """Return the expectation of the bound of K = 2 samples by enumeration of all 81 pairs."""
+    log_p, log_q = log_joint_and_posterior(params, x)
+    log_w = log_p - log_q
+    bounds = jnp.logaddexp(log_w[PAIRS[0]], log_w[PAIRS[1]]) - jnp.log(2.0)
+    return jnp.sum(jnp.exp(log_q[PAIRS[0]] + log_q[PAIRS[1]]) * bounds)
+
+
+def exact_wake_sleep(params, x):
+    """Return what has the expected gradient of wake-sleep: E sum_k w_k grad log q(z_k) for
+    the encoder, that of the bound for the model."""
+    encoder = {"encoder": params["encoder"]}
+    others = jax.lax.stop_gradient(params)
+    log_p, log_q = jax.lax.stop_gradient(log_joint_and_posterior(params, x))
+    log_w = (log_p - log_q)[jnp.array(PAIRS)]
+    weights = jnp.exp(jnp.sum(log_q[jnp.array(PAIRS)], axis=0)) * jax.nn.softmax(log_w, axis=0)
+    scores = log_joint_and_posterior(others | encoder, x)[1][jnp.array(PAIRS)]
+    bound = exact_iwae(params | jax.lax.stop_gradient(encoder), x)
+    return bound + jnp.sum(weights * scores)
+
+
+EXACT = {
+    "score_function": exact_elbo,
+    "leave_one_out": exact_elbo,
+    "vimco": exact_iwae,
+    "wake_sleep": exact_wake_sleep,
+}
+
+
+def exact_gradients(estimator):
+    """Return the expected gradients [1, numbers] of encoder and model, of two examples."""
+    _, params, data = model("categorical")
+
+    def mean(params):
+        return jnp.mean(jax.vmap(EXACT[estimator], (None, 0))(params, data.x[:2]))
+
+    return split(jax.tree.map(lambda leaf: leaf[None], jax.jit(jax.grad(mean))(params)))
+
+
+def estimated_gradients(estimator):
+    """Return the gradients [keys, numbers] of encoder and model on N = 8,000 keys."""
+    name, options = ESTIMATED[estimator]
+    vae, params, data = model("categorical")
+    batch = jax.tree.map(lambda leaf: leaf[:2], data)
+    objective = make_objective(name, estimator=estimator, **options)
+    return split(make_gradients(objective, vae, batch)(params, KEYS, {})[1])
+
+
+def assert_gradients_are_exact(estimator):
+    """Estimator: the mean over N = 8,000 keys of four fixed projections; four standard errors."""
+    pairs = zip(estimated_gradients(estimator), exact_gradients(estimator), strict=True)
+    for estimated, exact in pairs:
+        assert_mean_is(project(estimated), project(exact)[0])
+        assert np.all(np.abs(project(exact)) > 1e-3)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATED)
+def test_gradient_of_discrete_latents_is_exact(estimator):
+    """`assert_gradients_are_exact`; the learned baseline is a random network.
+
+    Mutants: a score forgotten or turned, a baseline whose own gradient reaches the encoder, the
+    bound's gradient for wake-sleep's encoder; and the two below.
+    """
+    assert_gradients_are_exact(estimator)
+
+
+def with_own_sample_in_the_baseline(estimation):
+    """The leave-one-out estimator with the mean of all log-weights as the baseline of each."""
+    terms, _ = estimation.draw(stop=("samples",))
+    log_weights = jax.lax.stop_gradient(terms.log_weights)
+    signals = (log_weights - jnp.mean(log_weights)) / len(log_weights)
+    score = jnp.sum(signals * terms.log_posterior)
+    return estimation.bound(terms) + score - jax.lax.stop_gradient(score), terms
+
+
+def with_weights_as_they_are(estimation):
+    """Wake-sleep with weights relative to the largest, which do not sum to one."""
+    terms, _ = estimation.draw(stop=("samples",))
+    log_weights = jax.lax.stop_gradient(terms.log_weights)
+    fit = jnp.sum(jnp.exp(log_weights - jnp.max(log_weights)) * terms.log_posterior)
+    of_model = terms._replace(log_posterior=jax.lax.stop_gradient(terms.log_posterior))
+    return estimation.bound(of_model) + fit - jax.lax.stop_gradient(fit), terms
+
+
+@pytest.mark.parametrize(
+    ("estimator", "mutant"),
+    [
+        ("leave_one_out", with_own_sample_in_the_baseline),
+        ("wake_sleep", with_weights_as_they_are),
+    ],
+)
+def test_mutants_of_discrete_gradients_are_rejected(estimator, mutant, monkeypatch):
+    """By the test above, with as many keys."""
+    row = ESTIMATORS[estimator]._replace(make=mutant)
+    monkeypatch.setitem(ESTIMATORS, estimator, row)
+    with pytest.raises(AssertionError):
+        assert_gradients_are_exact(estimator)

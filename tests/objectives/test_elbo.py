@@ -19,6 +19,7 @@ from tests.support.bounds import (
     draw,
     evaluate,
 )
+from tests.support.gradients import linear_gradients
 from tests.support.linear_gaussian import FullGaussian, assert_mean_is, gaussian_kl, make_vae
 from vae_jax.distributions import Gaussian
 from vae_jax.objectives import (
@@ -142,3 +143,88 @@ def test_beta_is_a_traced_number():
     built, handed = make_objective("elbo", beta=3.0), make_objective("elbo")
     assert built.hparams == {"beta": 3.0} and handed.hparams == {"beta": 1.0}
     assert evaluate(built)[0] == evaluate(handed, beta=3.0)[0]
+
+
+def test_beta_cycles_are_a_function_of_the_step():
+    """Oracle: 2 min(1, (step mod 100) / 50), read off the metrics; the reported ELBO has beta = 1.
+
+    Mutants: cycles that are not handed on, a cyclic beta in metrics["elbo"].
+    """
+    objective = make_objective("elbo", beta=2.0, beta_warmup_steps=50, beta_cycle_steps=100)
+
+    def over_steps(loss):
+        return jax.jit(jax.vmap(loss, in_axes=(None, None, None, None, 0)))
+
+    _, metrics = evaluate(objective, step=[0, 25, 99, 100, 10_010], jit=over_steps)
+    betas = (metrics["reconstruction"] - metrics["objective"]) / metrics["kl"]
+    np.testing.assert_allclose(betas, [0, 1, 2, 0, 0.4], rtol=1e-4, atol=1e-4)
+    expected = metrics["reconstruction"] - metrics["kl"]
+    np.testing.assert_allclose(metrics["elbo"], expected, 1e-5)
+
+
+# Free bits and the capacity: gradients are those of an ELBO with another beta, on the same keys.
+
+
+def kl_of_each_dimension():
+    """Return KL(q || p(z)) of each dimension for X, by numpy."""
+    variance = np.diag(Q_COVARIANCE)
+    return 0.5 * (Q_MEAN**2 + variance - 1 - np.log(variance))
+
+
+def assert_same_gradients(gradients, others, names):
+    for name in names:
+        np.testing.assert_allclose(gradients[name], others[name], 1e-3, atol=1e-3)
+
+
+def test_free_bits_pay_no_gradient_below_the_threshold():
+    """Oracle: the ELBO with beta = 0 where both dimensions are below it, beta where both are above,
+    one of each for a threshold between them.
+
+    Mutants: the minimum for the maximum, a threshold on the sum over dimensions, beta on the
+    threshold alone.
+    """
+    low, high = np.sort(kl_of_each_dimension())
+    assert high > low + 0.1
+    order = np.argsort(kl_of_each_dimension())
+    plain, free, between = (
+        linear_gradients("free_bits", hparams={"free_bits": bits, "beta": 3.0})
+        for bits in (0.0, high + 1, (low + high) / 2)
+    )
+    no_kl, whole_kl = (
+        linear_gradients("elbo", form="closed_form_kl", hparams={"beta": beta}, num_samples=1)
+        for beta in (0.0, 3.0)
+    )
+    names = ("offset", "log_scale", "gain", "weights", "bias")
+    assert_same_gradients(free[1], no_kl[1], names)
+    assert_same_gradients(plain[1], whole_kl[1], names)
+    np.testing.assert_allclose(free[0], no_kl[0] - 3 * 2 * (high + 1), 1e-4)
+    for dimension, expected in zip(order, (no_kl, whole_kl), strict=True):
+        np.testing.assert_allclose(
+            between[1]["offset"][:, dimension], expected[1]["offset"][:, dimension], 1e-3, 1e-3
+        )
+    assert np.abs(no_kl[1]["offset"] - whole_kl[1]["offset"]).min() > 0.1
+
+
+def test_capacity_pulls_the_kl_from_both_sides():
+    """Oracle: the gradient of the ELBO with beta = -gamma below C, gamma above, after the growth;
+    at C = KL the objective is the reconstruction.
+
+    Mutants: a hinge for the absolute value, the square of it, C at its end from step 0.
+    """
+    total = kl_of_each_dimension().sum()
+    for capacity, beta in ((total + 1, -5.0), (total - 0.2, 5.0)):
+        traced = {"capacity": capacity, "gamma": 5.0}
+        values, gradients = linear_gradients("capacity", capacity_steps=0, hparams=traced)
+        expected_values, expected = linear_gradients(
+            "elbo", form="closed_form_kl", hparams={"beta": beta}, num_samples=1
+        )
+        assert_same_gradients(gradients, expected, ("offset", "log_scale", "gain", "bias"))
+        np.testing.assert_allclose(values, expected_values + beta * capacity, 1e-3, atol=1e-3)
+    reconstruction = linear_gradients(
+        "elbo", form="closed_form_kl", hparams={"beta": 0.0}, num_samples=1
+    )
+    values, _ = linear_gradients("capacity", capacity_steps=0, hparams={"capacity": total})
+    np.testing.assert_allclose(values, reconstruction[0], 1e-3, atol=1e-3)
+    # At step 0 of a growth C is 0.
+    growing, _ = linear_gradients("capacity", hparams={"capacity": 100.0, "gamma": 5.0})
+    np.testing.assert_allclose(growing, reconstruction[0] - 5 * total, 1e-3, atol=1e-3)

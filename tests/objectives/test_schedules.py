@@ -18,6 +18,14 @@ def test_linear_warmup_is_its_formula():
     np.testing.assert_allclose(weights, np.minimum(1, STEPS / 100), 1e-6)
 
 
+def test_cycles_begin_anew():
+    """Oracle: min(1, (step mod 100) / 40) by numpy. Mutants: a single warm-up, a cycle that is
+    counted from the end of the warm-up, a triangle that falls again."""
+    weights = jax.jit(jax.vmap(LinearWarmup(40, 100)))(STEPS)
+    np.testing.assert_allclose(weights, np.minimum(1, STEPS % 100 / 40), 1e-6)
+    assert weights[0] == weights[4] == 0 and weights[3] == 1
+
+
 def test_no_warmup_is_one_throughout():
     """Mutant: a division by zero steps."""
     assert all(LinearWarmup(0)(step) == 1 for step in STEPS)

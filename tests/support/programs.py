@@ -1,5 +1,7 @@
 """Running the programs as a user does, and training within the tests' own process."""
 
+import ast
+import importlib
 from pathlib import Path
 import subprocess
 import sys
@@ -59,6 +61,15 @@ def train_here(config, workdir, extend=False):
     from experiments.train import train_and_evaluate
 
     train_and_evaluate(resolved(config), workdir, extend)
+
+
+def typed(name, *flags):
+    """Return the config of this name with fields set by flags as a command line has them."""
+    config = importlib.import_module(f"configs.{name}").get_config()
+    for flag in flags:
+        field, _, value = flag.removeprefix("--config.").partition("=")
+        config.update_from_flattened_dict({field: ast.literal_eval(value)})
+    return config
 
 
 def with_fields(config, **fields):

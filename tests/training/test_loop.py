@@ -51,6 +51,17 @@ def test_a_stop_that_is_reached_is_refused(dataset, averaging_steps):
         averaging_steps(state, dataset.train, 3)
 
 
+def test_what_is_no_source_or_no_number_of_steps_is_refused(dataset):
+    """The whole data set for its training part; words and halves of steps. Mutants: jax's error on
+    the name of the data set, Python's on '<='."""
+    train_steps, state = small.make_steps(dataset), small.make_state(dataset)
+    with pytest.raises(ValueError, match=r"made of arrays, such as dataset.train; got Dataset"):
+        train_steps(state, dataset, 3)
+    for stop in ("100", 2.5, None):
+        with pytest.raises(ValueError, match=f"stop must be a whole number .* got {stop!r}"):
+            train_steps(state, dataset.train, stop)
+
+
 def test_training_leaves_the_callers_keys(dataset):
     """train_steps consumes its state; the keys that the state was made from stay."""
     keys = jax.random.split(jax.random.key(0), 2)
@@ -59,7 +70,7 @@ def test_training_leaves_the_callers_keys(dataset):
     assert jax.random.key_data(keys).shape == (2, 2)
 
 
-@pytest.mark.parametrize("num_members", [1, 2])
+@pytest.mark.parametrize("num_members", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_first_nan_is_found(dataset, num_members):
     """An infinite rate makes the parameters NaN; the operation that meets them first is named."""
     optimizer = training.make_optimizer("sgd")

@@ -23,7 +23,9 @@ def alone(dataset):
     return trained
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 3, 4, None])
+@pytest.mark.parametrize(
+    "at_once", [*[pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 4)], 3, None]
+)
 def test_member_equals_the_run_alone(dataset, alone, at_once):
     """Over 20 steps, each of four seeds in one program and on its own, to float tolerance; groups
     of three leave a remainder of one. Mutants: members in another order, the remainder left out."""

@@ -1,12 +1,14 @@
 """Optimizers against their definitions and against optax; schedules follow the global step."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from vae_jax.training.optimizers import OPTIMIZERS, make_optimizer, make_schedule
+from vae_jax.training.optimizers import OPTIMIZERS, join_optimizers, make_optimizer, make_schedule
 
 
 def test_schedules_follow_the_global_step():
@@ -78,6 +80,31 @@ def test_gradients_are_clipped_to_their_global_norm():
     np.testing.assert_allclose(optax.tree.norm(updates), 1.0, rtol=1e-6)
 
 
+def test_joined_optimizers_update_a_part_of_the_parameters_each():
+    """Oracle: the updates of SGD by hand, for two members with rates of their own; the one part is
+    clipped, whatever the gradient of the other. Mutants: one optimizer for both, parts exchanged,
+    the norm over both."""
+    clipped = make_optimizer("sgd", clip_norm=1.0)
+    plain = make_optimizer("sgd")
+    joined = join_optimizers(clipped, lambda hparams: plain({"learning_rate": hparams["own_rate"]}))
+    gradients = {"vae": {"w": jnp.array([3.0, 4.0])}, "objective": {"w": jnp.array([100.0])}}
+
+    def update(hparams):
+        optimizer = joined(hparams)
+        return optimizer.update(gradients, optimizer.init(gradients), gradients)[0]
+
+    rates = {"learning_rate": jnp.array([1.0, 0.5]), "own_rate": jnp.array([0.1, 0.2])}
+    updates = jax.jit(jax.vmap(update))(rates)
+    np.testing.assert_allclose(updates["vae"]["w"], [[-0.6, -0.8], [-0.3, -0.4]], rtol=1e-6)
+    np.testing.assert_allclose(updates["objective"]["w"], [[-10.0], [-20.0]], rtol=1e-6)
+
+
+def test_an_optimizer_of_no_parameters_is_refused():
+    joined = join_optimizers(make_optimizer("sgd"), make_optimizer("adam"))
+    with pytest.raises(ValueError, match="has no parameters of its own: leave objective_optimizer"):
+        joined({"learning_rate": 0.1}).init({"vae": {"w": jnp.ones(2)}, "objective": {}})
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -90,3 +117,10 @@ def test_gradients_are_clipped_to_their_global_norm():
 def test_bad_optimizers_are_refused(name, options, message):
     with pytest.raises(ValueError, match=message):
         make_optimizer(name, make_schedule("constant", num_steps=5), **options)
+
+
+@pytest.mark.parametrize("num_steps", ["100", 10.5, None])
+def test_a_number_of_steps_is_whole(num_steps):
+    """Past the tests' type checker, which no user has. Mutant: Python's own error on '<'."""
+    with pytest.raises(ValueError, match=f"num_steps must be a whole number .* {num_steps!r}"):
+        inspect.unwrap(make_schedule)("cosine", num_steps=num_steps)

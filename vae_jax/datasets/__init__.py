@@ -15,6 +15,7 @@ from vae_jax.datasets.data import (
     fingerprint,
     num_examples,
 )
+from vae_jax.datasets.labels import keep_labels
 from vae_jax.datasets.loaders import (
     DATASETS,
     from_arrays,
@@ -43,6 +44,7 @@ __all__ = [
     "fingerprint",
     "from_arrays",
     "from_outline",
+    "keep_labels",
     "load_binarized_mnist",
     "load_dataset",
     "load_digit_halves",

@@ -77,6 +77,8 @@ class Dataset(NamedTuple):
     """Values of x, or {field: Values}."""
     labels: tuple[int, int] | None = None
     """Lowest and highest label, where y is one integer per example."""
+    num_labels: int | None = None
+    """How many training examples have a label, where y of the others is -1; None: all that do."""
     given: Any = None
     """Which pixels are y instead of x, as 0. and 1. in the shape of x; None: y is as stored."""
 
@@ -121,13 +123,15 @@ class Dataset(NamedTuple):
 
     @property
     def protocol(self) -> str:
-        """What a reported number depends on: data set, binarization, and which part is given."""
+        """What a reported number depends on: data set, binarization, which part is given, and the
+        number of labels where some are missing."""
         if self.is_plain:
             how = self.values.protocol
         else:
             how = ", ".join(f"{field}: {each.protocol}" for field, each in self.fields.items())
         part = "" if self.given is None else f", {self.given.mean():.0%} of the image given"
-        return f"{self.name}, {how}{part}"
+        labels = "" if self.num_labels is None else f", {self.num_labels:,} training labels"
+        return f"{self.name}, {how}{part}{labels}"
 
     def by_field(self, name: str) -> Any:
         """Return one entry of Values, or {field: entry} where there are fields."""

@@ -6,6 +6,12 @@ from typing import Any
 import numpy as np
 
 from vae_jax.datasets.data import Dataset, Examples
+from vae_jax.datasets.labels import (
+    check_missing_labels,
+    keep_labels,
+    split_labelled,
+    with_missing_labels,
+)
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_examples, read_npz
 from vae_jax.datasets.tfds_arrays import read_tfds
@@ -100,10 +106,12 @@ def load_npz(
     seed: int = 0,
     maximum: float = 0.0,
     fields: tuple[str, ...] = (),
+    missing_labels: bool = False,
 ) -> Dataset:
     """One's own arrays in an npz: key x (examples first, any shape), optionally y and mask.
 
-    10% are for validation and 10% for the test.
+    10% are for validation and 10% for the test; of labels of which some are missing, of the
+    examples that have one.
 
     Args:
       path: of the file.
@@ -111,15 +119,26 @@ def load_npz(
       seed: of the split and of the static binarization.
       maximum: stored value that stands for 1; 0: 255 of uint8, else 1.
       fields: keys of the arrays that make up x, each with its own branch; (): the key x.
+      missing_labels: whether -1 in y stands for a missing label, for the objective semi_supervised.
 
     Raises:
       ValueError: no such file, not an npz, a missing key, lengths that differ, values that are not
-        finite numbers, a mask of another shape, or an unknown binarization.
+        finite numbers, a mask of another shape, an unknown binarization, or missing_labels where y
+        is no label.
     """
     if not path:
         raise ValueError("name='npz' needs path=FILE.npz, with the examples under key 'x'")
     x, y, mask = read_npz(path, fields)
-    return from_arrays(x, y, repr(path), binarization, seed, mask=mask, maximum=maximum)
+    return from_arrays(
+        x,
+        y,
+        repr(path),
+        binarization,
+        seed,
+        mask=mask,
+        maximum=maximum,
+        missing_labels=missing_labels,
+    )
 
 
 def from_arrays(
@@ -131,6 +150,7 @@ def from_arrays(
     *,
     mask: np.ndarray | None = None,
     maximum: float = 0.0,
+    missing_labels: bool = False,
 ) -> Dataset:
     """Make a data set of one's own arrays, split 80 / 10 / 10 at random by `seed`.
 
@@ -143,10 +163,13 @@ def from_arrays(
       seed: of the split.
       mask: 1 where x was observed and 0 where it is missing, in the shape of x, or None.
       maximum: the stored value that stands for 1; 0: 255 of uint8, else 1.
+      missing_labels: whether y = -1 stands for a missing label: validation and test are then 10%
+        each of the examples that have one, and all others are for training.
 
     Raises:
       ValueError: x is not an array of finite numbers, y has another length, the mask does not
-        fit, the binarization is impossible, or the maximum is negative.
+        fit, the binarization is impossible, the maximum is negative, or labels are said to be
+        missing where y is no label.
     """
     check_not_negative(maximum=maximum)
     x, y = check_examples(x, y, name, mask)
@@ -158,8 +181,12 @@ def from_arrays(
         maxima = {field: maximum_of(each) for field, each in x.items()}
     else:
         maxima = maximum_of(x.values if isinstance(x, Masked) else x)
-    parts = split_examples(Examples(x, y), (0.1, 0.1), seed)
-    return make_dataset(name, *parts, maxima, binarization, seed)
+    fractions = (0.1, 0.1)
+    if not missing_labels:
+        parts = split_examples(Examples(x, y), fractions, seed)
+        return make_dataset(name, *parts, maxima, binarization, seed)
+    parts = split_labelled(Examples(x, check_missing_labels(y, name)), fractions, seed)
+    return with_missing_labels(make_dataset(name, *parts, maxima, binarization, seed))
 
 
 DATASETS = {
@@ -171,12 +198,16 @@ DATASETS = {
 }
 
 
-def load_dataset(name: str, given_quadrants: int = 0, **options: Any) -> Dataset:
+def load_dataset(
+    name: str, given_quadrants: int = 0, num_labels: int = 0, **options: Any
+) -> Dataset:
     """Load the data set of that name in DATASETS.
 
     Args:
       name: a row of DATASETS.
       given_quadrants: 1, 2 or 3 quarters of the image are y, the rest x; 0: y is as stored.
+      num_labels: training labels that are kept, balanced over the classes and drawn by the option
+        `seed`; the others become -1, missing; 0: all are kept.
       **options: of the loader.
 
     Raises:
@@ -186,6 +217,8 @@ def load_dataset(name: str, given_quadrants: int = 0, **options: Any) -> Dataset
     load = look_up(DATASETS, name, "name")
     check_options(options, [("name", name)], {"name": DATASETS})
     dataset = load(**options)
-    if not given_quadrants:
-        return dataset
-    return dataset._replace(given=quadrants(dataset.shape, given_quadrants))
+    if given_quadrants:
+        dataset = dataset._replace(given=quadrants(dataset.shape, given_quadrants))
+    if num_labels:
+        dataset = keep_labels(dataset, num_labels, options.get("seed", 0))
+    return dataset

@@ -22,6 +22,7 @@ def outline_of(dataset: Dataset) -> dict[str, Any]:
         "mask": x.mask.shape[1:] if isinstance(x, Masked) else None,
         "y": None if y is None else y.shape[1:],
         "labels": dataset.labels,
+        "num_labels": dataset.num_labels,
         "given": None if given is None else np.packbits(given > 0).tobytes().hex(),
     }
 
@@ -49,6 +50,7 @@ def from_outline(outline: Mapping[str, Any]) -> Dataset:
         *(examples(count) for count in outline["sizes"]),
         by_field(values),
         labels=outline["labels"] and tuple(outline["labels"]),
+        num_labels=outline.get("num_labels"),
     )
     if given is None:
         return dataset

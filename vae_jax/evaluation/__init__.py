@@ -1,5 +1,6 @@
 """Measuring a trained model: every example once, with noise that is keyed by its index."""
 
+from vae_jax.evaluation.classifier import make_accuracy
 from vae_jax.evaluation.estimates import Estimate, best_evaluations, bits_per_dim, estimate
 from vae_jax.evaluation.examples import map_examples, over_examples
 from vae_jax.evaluation.gradient_checks import (
@@ -39,6 +40,7 @@ __all__ = [
     "is_active",
     "join_groups",
     "leave_out",
+    "make_accuracy",
     "make_group_moments",
     "make_measure",
     "map_examples",

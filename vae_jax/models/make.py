@@ -226,7 +226,10 @@ def choose_condition(dataset: Any) -> int | tuple[int, ...]:
             "or parts of the image by given_quadrants=1"
         )
     if isinstance(condition, int) and dataset.labels[0] < 0:
-        raise ValueError(f"'y' of {dataset.name} must be labels 0, 1, ..., got {dataset.labels[0]}")
+        raise ValueError(
+            f"'y' of {dataset.name} must be labels 0, 1, ..., got {dataset.labels[0]}: number the "
+            "classes from 0; if -1 says that a label is missing, use missing_labels=true"
+        )
     if isinstance(condition, int) and condition > LARGEST_SIZE:
         raise ValueError(
             f"'y' of {dataset.name} must be labels below {LARGEST_SIZE:,}, got {condition - 1}"

@@ -121,7 +121,8 @@ class Parts(NamedTuple):
         """Return y as a flat vector (one-hot of a label), or None where there is no condition.
 
         Raises:
-          ValueError: y is missing, or is not of one example.
+          ValueError: y is missing, is not of one example, or is no label of the model's. Under a
+            transformation, where values are not known, the features of the latter are NaN.
         """
         if self.condition is None:
             return None
@@ -130,7 +131,7 @@ class Parts(NamedTuple):
             raise ValueError(f"this model is conditional: it needs y, of shape {shape}")
         _check_one(y, shape, "y")
         if isinstance(self.condition, int):
-            return jax.nn.one_hot(y, self.condition)
+            return _one_hot(y, self.condition)
         return jnp.ravel(y).astype(jnp.float32)
 
     def check_x(self, x: Any) -> None:
@@ -163,8 +164,10 @@ class Parts(NamedTuple):
         """Refuse what is not one z, or its lower layer.
 
         Raises:
-          ValueError: another number of layers, or an array of another shape.
+          ValueError: another number of layers, or an array of another shape, or no array.
         """
+        if isinstance(z, list):
+            _check_one(z, (), "z")
         expected = self.posterior.latent
         if isinstance(expected, tuple) and not isinstance(z, tuple):
             expected = expected[0]  # p(x|z) is given the lower layer, which is enough
@@ -231,7 +234,23 @@ class Parts(NamedTuple):
         return self.fields[name].decode(likelihood, outputs)
 
 
+def _one_hot(y, num_classes):
+    if isinstance(y, jax.core.Tracer):
+        is_label = (y >= 0) & (y < num_classes)
+        return jnp.where(is_label, jax.nn.one_hot(y, num_classes), jnp.nan)
+    if not 0 <= y < num_classes:
+        raise ValueError(
+            f"y must be a label 0 .. {num_classes - 1}, got {y}: only the objective "
+            "semi_supervised takes missing labels (-1)"
+        )
+    return jax.nn.one_hot(y, num_classes)
+
+
 def _check_one(array, shape, what):
+    if isinstance(array, str | list | tuple):
+        raise ValueError(
+            f"{what} must be an array, got {type(array).__name__}: convert it by jax.numpy.asarray"
+        )
     if jnp.shape(array) != tuple(shape):
         raise ValueError(
             f"{what} must be one example of shape {tuple(shape)}, got {jnp.shape(array)}: lift the "

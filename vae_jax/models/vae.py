@@ -26,6 +26,8 @@ class VAE(NamedTuple):
     """prior(params, y=None) -> p(z | y)."""
     latents: str = "real"
     """What z is, as the posterior's row says: "real", "simplex", "classes", ..."""
+    condition: int | tuple[int, ...] | None = None
+    """What y is: None, the number of classes of a label, or the shape of an array."""
 
     @property
     def is_discrete(self) -> bool:
@@ -51,4 +53,4 @@ def join_parts(parts: Parts) -> VAE:
         features = parts.featurize(y)
         return parts.prior.make(params["prior"], features, lambda x: parts.encode(params, x, y))
 
-    return VAE(parts.init, encode, decode, prior, parts.latents)
+    return VAE(parts.init, encode, decode, prior, parts.latents, parts.condition)

@@ -18,6 +18,7 @@ from vae_jax.objectives.bounds import (
 )
 from vae_jax.objectives.discrete import ROWS as DISCRETE_ROWS
 from vae_jax.objectives.discrete import make_concrete, relaxed_terms
+from vae_jax.objectives.disentangling import ROWS as DISENTANGLING_ROWS
 
 # The function `elbo` comes with its module, whose name it replaces here.
 from vae_jax.objectives.elbo import ROWS as ELBO_ROWS
@@ -27,14 +28,23 @@ from vae_jax.objectives.importance import (
     ROWS as IMPORTANCE_ROWS,
 )
 from vae_jax.objectives.importance import make_ciwae, make_iwae, make_miwae, make_renyi
+from vae_jax.objectives.matching import ROWS as MATCHING_ROWS
 from vae_jax.objectives.objective import (
     Objective,
+    check_batch_size,
     check_latents,
+    make_batch_objective,
     make_bound_objective,
     no_parameters,
     over_batch,
 )
 from vae_jax.objectives.schedules import LinearWarmup, Temperature
+from vae_jax.objectives.semi_supervised import ROWS as SEMI_SUPERVISED_ROWS
+from vae_jax.objectives.semi_supervised import (
+    average_over_labels,
+    check_labels,
+    make_semi_supervised,
+)
 from vae_jax.objectives.terms import Terms, closed_form_kl, kl, reconstruction
 
 __all__ = [
@@ -44,6 +54,9 @@ __all__ = [
     "Objective",
     "Temperature",
     "Terms",
+    "average_over_labels",
+    "check_batch_size",
+    "check_labels",
     "check_latents",
     "closed_form_kl",
     "combined_bound",
@@ -51,6 +64,7 @@ __all__ = [
     "elbo_by_entropy",
     "importance_weighted_bound",
     "kl",
+    "make_batch_objective",
     "make_bound_objective",
     "make_capacity",
     "make_ciwae",
@@ -61,6 +75,7 @@ __all__ = [
     "make_miwae",
     "make_objective",
     "make_renyi",
+    "make_semi_supervised",
     "multiply_importance_weighted_bound",
     "no_parameters",
     "objectives_with",
@@ -72,7 +87,14 @@ __all__ = [
 ]
 
 # {name: a function of the objective's options that makes the Objective}
-OBJECTIVES = ELBO_ROWS | IMPORTANCE_ROWS | DISCRETE_ROWS
+OBJECTIVES = (
+    ELBO_ROWS
+    | IMPORTANCE_ROWS
+    | DISCRETE_ROWS
+    | DISENTANGLING_ROWS
+    | MATCHING_ROWS
+    | SEMI_SUPERVISED_ROWS
+)
 
 
 def make_objective(name: str, **options: Any) -> Objective:

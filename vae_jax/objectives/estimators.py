@@ -142,7 +142,8 @@ _send_back.defvjp(_send_back_forward, _send_back_backward)
 
 
 def _scale_samples(terms, links, factors):
-    log_likelihood = _send_back(terms.log_likelihood, links, stop_gradient(factors))
+    factors = stop_gradient(factors).astype(links.dtype)
+    log_likelihood = _send_back(terms.log_likelihood, links, factors)
     return terms._replace(log_likelihood=log_likelihood)
 
 

@@ -16,6 +16,7 @@ from vae_jax.training.optimizers import (
     OPTIMIZERS,
     SCHEDULES,
     Optimizer,
+    join_optimizers,
     make_optimizer,
     make_schedule,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "divide_batches",
     "init_members",
     "init_state",
+    "join_optimizers",
     "make_optimizer",
     "make_schedule",
     "make_train_step",

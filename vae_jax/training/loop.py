@@ -9,6 +9,7 @@ from jax import Array
 from jax.experimental import checkify
 import jax.numpy as jnp
 
+from vae_jax.lookup import check_whole
 from vae_jax.training.members import over_members
 from vae_jax.training.state import Failure, TrainState, run_keys
 
@@ -35,14 +36,15 @@ def make_train_steps(
       debug_nans: find the operation that makes the first NaN; slow, and without donation.
 
     Raises (by the function returned):
-      ValueError: `stop` is not beyond state.step.
+      ValueError: `stop` is no whole number, or not beyond state.step; a source that is not made of
+        arrays.
       FloatingPointError: with debug_nans; with the operation and its line.
     """
 
     lifted = over_members(_steps_of_one_run(train_step, batches), members_at_once)
     if debug_nans:
-        return _check_nans(lifted)
-    return _check_stop(jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings))
+        return _check_given(_check_nans(lifted))
+    return _check_given(jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings))
 
 
 def _steps_of_one_run(train_step, batches):
@@ -76,9 +78,16 @@ def _steps_of_one_run(train_step, batches):
     return train_steps
 
 
-def _check_stop(jitted):
+def _check_given(jitted):
     @functools.wraps(jitted)
     def train_steps(state, source, stop):
+        if not all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(source)):
+            raise ValueError(
+                "the source of training must be made of arrays, such as dataset.train; got "
+                f"{type(source).__name__}"
+            )
+        if not hasattr(stop, "dtype"):
+            check_whole(0, 2**31 - 1, stop=stop)
         done = int(state.step)
         if stop <= done:
             raise ValueError(f"stop={stop} must lie beyond the {done} steps that are done")

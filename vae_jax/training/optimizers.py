@@ -178,8 +178,10 @@ def make_schedule(
       **options: of that row.
 
     Raises:
-      ValueError: an unknown name or option, or a warm-up that is negative or fills the whole run.
+      ValueError: an unknown name or option, numbers of steps that are not whole, or a warm-up that
+        is negative or fills the whole run.
     """
+    check_whole(1, 2**31 - 1, num_steps=num_steps)
     if not 0 <= warmup_steps < num_steps:
         raise ValueError(
             f"warmup_steps must lie in 0 .. {num_steps - 1} (the run has {num_steps} steps), got "
@@ -224,6 +226,29 @@ def make_optimizer(
         if clip_norm:
             update = optax.chain(optax.clip_by_global_norm(clip_norm), update)
         return set_optimal_scales(update)
+
+    return optimizer
+
+
+def join_optimizers(vae: Optimizer, objective: Optimizer) -> Optimizer:
+    """Return the optimizer that updates params["vae"] by the one, params["objective"] by the other.
+
+    Each clips the norm of its own gradient. While a state is initialised, an objective without
+    parameters of its own is refused by a ValueError.
+    """
+
+    def optimizer(hparams):
+        parts = {"vae": vae(hparams), "objective": objective(hparams)}
+        joined = optax.multi_transform(parts, {part: part for part in parts})
+
+        def init(params):
+            if not jax.tree.leaves(params["objective"]):
+                raise ValueError(
+                    "the objective has no parameters of its own: leave objective_optimizer unset"
+                )
+            return joined.init(params)
+
+        return optax.GradientTransformationExtraArgs(init, joined.update)
 
     return optimizer
 
