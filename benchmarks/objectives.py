@@ -125,8 +125,8 @@ def relative_costs(milliseconds: Mapping[str, float], size: Mapping[str, int]) -
     what = (
         "Relative costs are those of a step of 784-{hidden}-{hidden}-50 with {num_samples} "
         "samples per example at batch {batch_size}, on a CPU: of an objective in multiples of the "
-        "ELBO's of as many samples, of an estimator in multiples of the pathwise gradient's of the same "
-        "objective."
+        "ELBO's of as many samples, of an estimator in multiples of the pathwise gradient's of the "
+        "same objective."
     )
     costs = {"objectives": of_objectives, "estimators": of_estimators}
     rounded = {
