@@ -40,9 +40,7 @@ def measure_elsewhere(estimator: str, chunk_size: int, reduced: bool) -> dict[st
     """Return what `measure_step` returns in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.memory", f"--step={estimator},{chunk_size}"]
     command += ["--reduced"] if reduced else []
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, check=True, cwd=Path(__file__).parents[1]
-    )
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 
