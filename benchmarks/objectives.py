@@ -4,18 +4,22 @@ Sections (--only=...): `objectives`, every row of OBJECTIVES with every estimato
 beside the pathwise ELBO and the pathwise importance-weighted bound of as many samples;
 `posteriors`, the doubly reparameterized gradient beside the pathwise one, for several families of
 q(z|x). A step of training a 784-200-200-50 model with K = 50 samples per example. --json=FILE keeps
-the numbers; --reduced only shows that all runs.
+the numbers, --costs=benchmarks/objectives.json those that docs/objectives.md shows; --reduced only
+shows that all runs.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from absl import app, flags
 import jax
 
 from benchmarks import ours, timing
-from vae_jax.lookup import options_of
+from vae_jax.lookup import options_of, take_options
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, objectives_with
 
+ONE_SAMPLE = "elbo pathwise, one sample"
+_TURN = 0.1  # seconds; short ones, since all of them share a machine's ups and downs
 _GROUPS = 5  # of the objectives that average several bounds
 _DISCRETE = {"posterior": "categorical", "prior": "uniform_categorical", "latent_dim": 5}
 POSTERIORS = {
@@ -37,19 +41,30 @@ def combinations() -> list[tuple[str, str]]:
     return [(name, each) for name, taken in estimators.items() for each in taken or [""]]
 
 
+def options_for(name: str, estimator: str, num_samples: int) -> dict[str, Any]:
+    """Return the options of an objective with `num_samples` in all, where it takes samples."""
+    possible = {"num_samples": num_samples, "dataset_size": 20_000}
+    if "num_groups" in options_of(OBJECTIVES[name]):
+        possible |= {"num_groups": _GROUPS, "num_samples": num_samples // _GROUPS}
+    chosen = {"estimator": estimator} if estimator else {}
+    return take_options(OBJECTIVES[name], possible) | chosen
+
+
+def takes_samples(name: str) -> bool:
+    """Tell whether an objective takes a number of samples per example; others draw one."""
+    return "num_samples" in options_of(OBJECTIVES[name])
+
+
 def make_step(
     name: str, estimator: str, num_samples: int, batch_size: int, hidden: int, **vae_options: Any
 ) -> timing.Run:
-    """Make run(num_steps) of an objective with K = `num_samples` in all, where it takes samples."""
-    known, options = options_of(OBJECTIVES[name]), {}
-    if "num_samples" in known:
-        options["num_samples"] = num_samples
-    if "num_groups" in known:
-        options |= {"num_groups": _GROUPS, "num_samples": num_samples // _GROUPS}
-    if estimator:
-        options["estimator"] = estimator
-    if OBJECTIVES[name](**options).latents == "discrete":
+    """Make run(num_steps) of an objective with the model that it trains."""
+    options = options_for(name, estimator, num_samples)
+    objective = OBJECTIVES[name](**options)
+    if objective.latents == "discrete":
         vae_options = _DISCRETE | vae_options
+    if objective.classify is not None:
+        vae_options = {"condition": 10} | vae_options
     return ours.make_run(
         batch_size, (hidden, hidden), objective=name, objective_options=options, **vae_options
     )
@@ -59,13 +74,14 @@ def compare_objectives(rounds: int, size: dict[str, int]) -> list[dict[str, Any]
     """Measure every combination, relative to both plain objectives."""
     chosen = combinations()
     if rounds == timing.REDUCED:
-        chosen = [("elbo", "pathwise"), ("iwae", "pathwise"), ("concrete", "")]
+        chosen = [("elbo", "pathwise"), ("iwae", "pathwise")]
     runs = {f"{name} {each}".strip(): make_step(name, each, **size) for name, each in chosen}
-    milliseconds = timing.interleave(runs, rounds, least_steps=20)
-    title = "784-200-200-50, K = {num_samples}, batch {batch_size}".format(**size)
+    runs[ONE_SAMPLE] = make_step("elbo", "pathwise", **size | {"num_samples": 1})
+    milliseconds = timing.interleave(runs, rounds, turn=_TURN, least_steps=1)
+    title = "784-{hidden}-{hidden}-50, K = {num_samples}, batch {batch_size}".format(**size)
     return [
         timing.report(f"{title}: multiples of {plain}", milliseconds, plain)
-        for plain in ("elbo pathwise", "iwae pathwise")
+        for plain in ("elbo pathwise", "iwae pathwise", ONE_SAMPLE)
     ]
 
 
@@ -79,9 +95,45 @@ def compare_posteriors(rounds: int, size: dict[str, int]) -> list[dict[str, Any]
             each: make_step("iwae", each, **size, **options)
             for each in ("pathwise", "doubly_reparameterized")
         }
-        milliseconds = timing.interleave(runs, rounds, least_steps=20)
+        milliseconds = timing.interleave(runs, rounds, turn=_TURN, least_steps=1)
         results.append(timing.report(f"posterior {family}", milliseconds, "pathwise"))
     return results
+
+
+def relative_costs(milliseconds: Mapping[str, float], size: Mapping[str, int]) -> dict[str, Any]:
+    """Return what docs/objectives.md says of costs: {"what", "objectives", "estimators"}.
+
+    That of an objective is relative to the pathwise ELBO, that of an estimator to the pathwise
+    gradient of the same objective, which is iwae if that takes it.
+    """
+    first = {name: f"{name} {each}".strip() for name, each in reversed(combinations())}
+    plain = {
+        name: milliseconds["elbo pathwise" if takes_samples(name) else ONE_SAMPLE] for name in first
+    }
+    of_objectives = {
+        name: milliseconds[first[name]] / plain[name]
+        for name in OBJECTIVES
+        if first[name] in milliseconds
+    }
+    of_estimators = {}
+    for estimator in ESTIMATORS:
+        takers = objectives_with(estimator)
+        name = "iwae" if "iwae" in takers else takers[0]
+        if f"{name} {estimator}" in milliseconds:
+            pathwise = milliseconds[f"{name} pathwise"]
+            of_estimators[estimator] = milliseconds[f"{name} {estimator}"] / pathwise
+    what = (
+        "Relative costs are those of a step of 784-{hidden}-{hidden}-50 with {num_samples} "
+        "samples per example at batch {batch_size}, on a CPU: of an objective in multiples of the "
+        "ELBO's of as many samples, of an estimator in multiples of the pathwise gradient's of the "
+        "same objective."
+    )
+    costs = {"objectives": of_objectives, "estimators": of_estimators}
+    rounded = {
+        which: {name: round(each, 2) for name, each in numbers.items()}
+        for which, numbers in costs.items()
+    }
+    return {"what": what.format(**size)} | rounded
 
 
 SECTIONS = {"objectives": compare_objectives, "posteriors": compare_posteriors}
@@ -98,6 +150,8 @@ def main(argv: list[str]) -> None:
     for section in given.only:
         results += SECTIONS[section](rounds, size)
     timing.write_json(given.json, results)
+    if "objectives" in given.only:
+        timing.write_json(given.costs, relative_costs(results[0]["milliseconds"], size))
 
 
 if __name__ == "__main__":
@@ -105,5 +159,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 7, "turns that each run takes", lower_bound=1)
     flags.DEFINE_integer("batch_size", 20, "examples per step", lower_bound=1)
     flags.DEFINE_string("json", "", "file for the numbers")
+    flags.DEFINE_string("costs", "", "file for the relative costs")
     flags.DEFINE_boolean("reduced", False, "one step of each: whether all runs, not how fast")
     app.run(main)

@@ -36,7 +36,14 @@ def make_run(
 
     As the training program does, it uses all devices that divide the members or the batch.
     """
-    examples = datasets.Examples(made_up_images(shape))
+    images = made_up_images(shape)
+    # Labels, of which some are missing, for a model that is given the class.
+    labels = (
+        np.arange(len(images)) % (vae_options["condition"] + 1) - 1
+        if "condition" in vae_options
+        else None
+    )
+    examples = datasets.Examples(images, labels)
     data = datasets.make_dataset("made up", examples, examples, examples, 255.0, "dynamic")
     vae = models.make_vae(shape, **{"latent_dim": 50, "hidden": hidden} | vae_options)
     bound = objectives.make_objective(objective, **objective_options or {})
@@ -50,7 +57,8 @@ def make_run(
     )
 
     hparams = {"learning_rate": 1e-3, **bound.hparams}
-    some = datasets.Examples(data.train.x[:1000] / np.float32(data.maximum))
+    some = jax.tree.map(lambda leaf: leaf[:1000], data.train)
+    some = some._replace(x=some.x / np.float32(data.maximum))
     init = functools.partial(training.init_members, hparams=hparams, vae=vae, objective=bound)
     init = jax.jit(functools.partial(init, optimizer=adam, examples=some))
     state = placed.put(init(jax.random.split(threefry.key(0), num_members)))

@@ -49,14 +49,10 @@ def seconds_to_first_step(command: Sequence[str], metrics: Path) -> tuple[float,
             raise RuntimeError(f"{command} ended with {process.returncode} before its first step")
         time.sleep(0.005)
     seconds = time.perf_counter() - start
-    (peak,) = [line for line in _status(process.pid) if line.startswith("VmHWM")]
+    megabytes = timing.peak_megabytes(process.pid)
     process.kill()
     process.wait()
-    return seconds, int(peak.split()[1]) / 1024
-
-
-def _status(pid):
-    return Path(f"/proc/{pid}/status").read_text().splitlines()
+    return seconds, megabytes
 
 
 def seconds_of_peer(name: str) -> float:

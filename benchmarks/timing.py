@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 import json
 import math
 import os
+from pathlib import Path
 import statistics
 import time
 from typing import Any
@@ -46,6 +47,13 @@ def _seconds(run, num_steps):
     start = time.perf_counter()
     run(num_steps)
     return time.perf_counter() - start
+
+
+def peak_megabytes(pid: int | str) -> float:
+    """Return the most memory that a process has held so far; "self" is this one."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (peak,) = [line for line in status if line.startswith("VmHWM")]
+    return int(peak.split()[1]) * 1024 / 1e6
 
 
 def available(makers: Mapping[str, Callable[..., Run]], *arguments: Any) -> dict[str, Run]:

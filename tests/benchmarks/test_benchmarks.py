@@ -5,18 +5,22 @@ import math
 
 import pytest
 
-from benchmarks import growth, peers, products, timing, train_step
+from benchmarks import growth, objectives, peers, products, timing, train_step
 from tests.support.programs import run_program
+from vae_jax.objectives import ESTIMATORS, OBJECTIVES, make_objective
 
 # {case: (program, arguments, flags of pictures)}
 PROGRAMS = {
     "evaluation": ("evaluation", [], []),
+    "memory": ("memory", [], []),
+    "objectives, one section": ("objectives", ["--only=posteriors"], []),
+    "objectives": ("objectives", [], []),
     "start": ("start", [], []),
     "train_step, one section": ("train_step", ["--only=mlp"], []),
     "train_step": ("train_step", [], ["--figure"]),
 }
 # Peers and some thirty compilations; two programs one after the other.
-SLOW = ("train_step, one section", "train_step", "start")
+SLOW = ("train_step, one section", "train_step", "memory", "objectives", "start")
 
 
 @pytest.mark.parametrize(
@@ -65,3 +69,23 @@ def test_products_are_those_of_the_network():
     weights = [784 * 200, 200 * 200, 200 * 100, 50 * 200, 200 * 200, 200 * 784]
     rows = [20] * 3 + [1000] * 3
     assert [r * i * o for r, i, o in layers] == [r * w for r, w in zip(rows, weights, strict=True)]
+
+
+def test_every_objective_and_estimator_is_measured():
+    """Each in a combination that can be made. Mutant: a list beside the table."""
+    combinations = objectives.combinations()
+    assert {name for name, _ in combinations} == set(OBJECTIVES)
+    assert {estimator for _, estimator in combinations} >= set(ESTIMATORS)
+    for name, estimator in combinations:
+        make_objective(name, **objectives.options_for(name, estimator, num_samples=10))
+
+
+def test_relative_costs_are_those_of_the_same_samples():
+    """Mutants: an estimator relative to another objective; one sample relative to many."""
+    times = {f"{name} {each}".strip(): 2.0 for name, each in objectives.combinations()}
+    times |= {"elbo pathwise": 4.0, objectives.ONE_SAMPLE: 1.0, "iwae vimco": 6.0}
+    costs = objectives.relative_costs(times, {"hidden": 200, "num_samples": 50, "batch_size": 20})
+    assert costs["objectives"]["iwae"] == 0.5 and costs["objectives"]["elbo"] == 1
+    assert costs["objectives"]["factor_vae"] == 2
+    assert costs["estimators"]["vimco"] == 3 and costs["estimators"]["piwae"] == 1
+    assert costs["estimators"]["leave_one_out"] == 0.5

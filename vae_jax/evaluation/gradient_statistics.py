@@ -83,7 +83,7 @@ def make_group_moments(
     return jax.jit(group_moments)
 
 
-def join_groups(groups: Sequence[tuple[Array, Array]], group_size: int) -> GradientMoments:
+def join_groups(groups: Sequence[tuple[Any, Any]], group_size: int) -> GradientMoments:
     """Return the moments of several groups in float64, from the (mean, variance) of each."""
     means, variances = (np.asarray(each, np.float64) for each in zip(*groups, strict=True))
     return GradientMoments(means, variances, group_size)

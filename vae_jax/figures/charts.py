@@ -227,7 +227,12 @@ def signal_to_noise_curves(summary: Mapping[str, Any], title: str, noise_floor: 
         for i, (name, of_blocks) in enumerate(summary.items()):
             style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
             _draw_ratios(axes, of_blocks[block], name, style)
-        axes.axhline(noise_floor, color="0.5", linestyle=":", label="reading without any signal")
+        axes.axhline(
+            noise_floor,
+            color="0.5",
+            linestyle=":",
+            label="noise floor: what no signal at all reads",
+        )
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.xaxis.set_major_formatter("{x:g}")

@@ -260,7 +260,7 @@ def _bounds_without_each(bound, terms):
         replaced = (column.at[k].set(mean[k]) for column, mean in zip(columns, others, strict=True))
         return bound(Terms(*replaced, *terms[3:]))
 
-    return jax.lax.map(bound_without, jnp.arange(len(columns[0])), batch_size=256)
+    return jax.lax.map(bound_without, jnp.arange(len(columns[0])), batch_size=64)
 
 
 def wake_sleep(estimation: Estimation) -> tuple[Array, Terms]:
