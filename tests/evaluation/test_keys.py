@@ -49,6 +49,7 @@ def make_run(vae):
         config=config(block(False, "bernoulli"), {"name": "elbo"} | options_of(make_elbo)),
         dataset=data,
         vae=vae,
+        objective=make_elbo(),
         init=None,
         train_steps=None,
         placement=None,

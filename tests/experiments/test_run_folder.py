@@ -32,7 +32,8 @@ def test_config_json_is_what_the_run_resolved_to(trained):
         == importlib.import_module("configs.beta").get_config().objective.beta
     )
     for block, tables in TABLES.items():
-        rows = [table[config[block][field]] for field, table in tables.items()]
+        names = {field: config[block][field] for field in tables}
+        rows = [tables[field][name] for field, name in names.items() if name]
         every = {o for table in tables.values() for row in table.values() for o in options_of(row)}
         taken = {option for row in rows for option in options_of(row)}
         assert every & set(config[block]) == taken

@@ -54,6 +54,16 @@ def test_renyi_bound_is_its_formula(kind, alpha):
     np.testing.assert_allclose(compiled_renyi(log_weights, alpha), expected, 2e-6, atol=2e-5)
 
 
+def test_renyi_bound_of_a_weight_of_zero():
+    """Oracle: (1 - a)^-1 log of the mean power of (0, 1, e) by hand; -inf from a = 1 on, where the
+    ELBO is. Mutant: a gap of -inf to a mean of -inf, which is NaN."""
+    log_weights = jnp.array([-jnp.inf, 0.0, 1.0])
+    values = [float(compiled_renyi(log_weights, alpha)) for alpha in (0.0, 0.5, -1.0, 1.0, 2.0)]
+    expected = [np.log((1 + np.e) / 3), 2 * np.log((1 + np.e**0.5) / 3), np.log((1 + np.e**2) / 3)]
+    expected = [*expected[:2], expected[2] / 2, -np.inf, -np.inf]
+    np.testing.assert_allclose(values, expected, 1e-6)
+
+
 @pytest.mark.parametrize("kind", LOG_WEIGHTS)
 def test_gradient_of_the_renyi_bound_is_finite(kind):
     """Oracle: the normalized (1 - alpha)-th powers of the weights, by scipy.

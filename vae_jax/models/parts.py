@@ -238,7 +238,7 @@ def _one_hot(y, num_classes):
     if isinstance(y, jax.core.Tracer):
         is_label = (y >= 0) & (y < num_classes)
         return jnp.where(is_label, jax.nn.one_hot(y, num_classes), jnp.nan)
-    if not 0 <= y < num_classes:
+    if not 0 <= np.asarray(y) < num_classes:
         raise ValueError(
             f"y must be a label 0 .. {num_classes - 1}, got {y}: only the objective "
             "semi_supervised takes missing labels (-1)"

@@ -74,11 +74,13 @@ def renyi_bound(log_weights: Float[Array, "samples"], alpha: float | Array) -> F
     """
     power = 1 - alpha
     mean = jnp.mean(log_weights)
-    gaps = power * (log_weights - mean)
+    # A weight of zero has no finite logarithm, and then neither has the mean.
+    center = jnp.where(jnp.isfinite(mean), mean, jnp.max(log_weights))
+    gaps = jnp.where(power == 0, 0.0, power * (log_weights - center))
     # Near power = 0 the mean of exp(gap) is close to 1, and only expm1 tells by how much.
     is_near = (jnp.max(jnp.abs(gaps)) < 0.5) & (power != 0)
     near_gaps = jnp.where(is_near, gaps, 0.0)
     near = jnp.log1p(jnp.mean(jnp.expm1(near_gaps)))
     far = jax.nn.logsumexp(jnp.where(is_near, 0.0, gaps)) - math.log(len(gaps))
     excess = jnp.where(is_near, near, far)
-    return mean + excess / jnp.where(power == 0, 1.0, power)
+    return jnp.where(power == 0, mean, center + excess / jnp.where(power == 0, 1.0, power))

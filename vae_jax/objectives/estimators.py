@@ -15,6 +15,7 @@ from jax.lax import stop_gradient
 import jax.numpy as jnp
 from jaxtyping import Float, Key
 
+from vae_jax.distributions import Distribution
 from vae_jax.fast.mapping import map_leading
 from vae_jax.lookup import look_up
 from vae_jax.networks import DenseEncoder, make_layers
@@ -63,7 +64,7 @@ def draw_terms(
     of_model = stopped if "model" in stop else params
     q, p = vae.encode(params, x, y), vae.prior(of_model, y)
     density = vae.encode(stopped, x, y) if "density" in stop else q
-    drawn, latent = _in_coordinates_of_every_sample(q, p, density)
+    drawn, latent = in_coordinates_of_every_sample(q, p, density)
 
     def terms_of_one_sample(key):
         if not stop:
@@ -79,12 +80,17 @@ def draw_terms(
     return make_terms(*terms, q, p, drawn[0]), links
 
 
-def _in_coordinates_of_every_sample(q, p, density):
-    # The ratio of the densities is the same in all coordinates, but floats near the ends of the
-    # support are not: log q - log p of samples of Beta(.05, .05) would be off by nats.
-    unbounded = q.unbounded(), p.unbounded(), density.unbounded()
+def in_coordinates_of_every_sample(
+    *distributions: Distribution,
+) -> tuple[tuple[Distribution, ...], Callable[[Any], Any]]:
+    """Return distributions of z in coordinates in which floats hold every sample, and a map to z.
+
+    The ratio of densities is the same in all coordinates, but floats near the ends of a support are
+    not: log q - log p of samples of Beta(.05, .05) would be off by nats.
+    """
+    unbounded = tuple(each.unbounded() for each in distributions)
     if None in unbounded:
-        return (q, p, density), lambda value: value
+        return distributions, lambda value: value
     return unbounded, unbounded[0].latent
 
 

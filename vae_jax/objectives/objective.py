@@ -15,6 +15,7 @@ from vae_jax.objectives.estimators import (
     Estimation,
     apply_baseline,
     draw_terms,
+    in_coordinates_of_every_sample,
     init_baseline,
 )
 from vae_jax.objectives.terms import Terms, kl, make_terms, reconstruction
@@ -161,11 +162,9 @@ class Draw(NamedTuple):
 def draw_one(key: Key[Array, ""], vae: Any, params: Any, x: Any, y: Any) -> tuple[Terms, Draw]:
     """Return the terms of one sample of z, as `sample_terms` does, and what they are made of."""
     q, p = vae.encode(params, x, y), vae.prior(params, y)
-    unbounded = q.unbounded(), p.unbounded()
-    is_bounded = None not in unbounded
-    drawn_q, drawn_p = unbounded if is_bounded else (q, p)
+    (drawn_q, drawn_p), latent = in_coordinates_of_every_sample(q, p)
     z, log_posterior = drawn_q.sample_and_log_prob(key)
-    log_likelihood = vae.decode(params, drawn_q.latent(z) if is_bounded else z, y).log_prob(x)
+    log_likelihood = vae.decode(params, latent(z), y).log_prob(x)
     logs = (each[None] for each in (log_likelihood, drawn_p.log_prob(z), log_posterior))
     return make_terms(*logs, q, p, drawn_q), Draw(z, drawn_q, drawn_p)
 
