@@ -13,7 +13,6 @@ from vae_jax.objectives import ESTIMATORS, OBJECTIVES, make_objective
 PROGRAMS = {
     "evaluation": ("evaluation", [], []),
     "memory": ("memory", [], []),
-    "objectives, one section": ("objectives", ["--only=posteriors"], []),
     "objectives": ("objectives", [], []),
     "start": ("start", [], []),
     "train_step, one section": ("train_step", ["--only=mlp"], []),
@@ -78,6 +77,11 @@ def test_every_objective_and_estimator_is_measured():
     assert {estimator for _, estimator in combinations} >= set(ESTIMATORS)
     for name, estimator in combinations:
         make_objective(name, **objectives.options_for(name, estimator, num_samples=10))
+
+
+def test_a_step_of_an_estimator_runs():
+    """Mutant: an option that its objective does not take; a step that raises."""
+    objectives.make_step("miwae", "piwae", num_samples=5, batch_size=2, hidden=8)(1)
 
 
 def test_relative_costs_are_those_of_the_same_samples():
