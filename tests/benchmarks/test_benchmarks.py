@@ -18,13 +18,10 @@ PROGRAMS = {
     "train_step, one section": ("train_step", ["--only=mlp"], []),
     "train_step": ("train_step", [], ["--figure"]),
 }
-# Peers and some thirty compilations; two programs one after the other.
-SLOW = ("train_step, one section", "train_step", "memory", "objectives", "start")
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=pytest.mark.slow if c in SLOW else ()) for c in PROGRAMS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", PROGRAMS)
 def test_every_benchmark_runs(case, tmp_path):
     program, arguments, flags = PROGRAMS[case]
     path = tmp_path / "numbers.json"

@@ -84,12 +84,12 @@ def test_gradient_reaches_encoder_decoder_and_own_parameters(name):
 
 
 # `tests.objectives.test_objective` asks the same of bounds of one example.
+SLOW = {*ELBO_ROWS, *IMPORTANCE_ROWS, "concrete", "semi_supervised"}
+
+
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in ELBO_ROWS | IMPORTANCE_ROWS else [])
-        for name in OBJECTIVES
-    ],
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in OBJECTIVES],
 )
 def test_jit_changes_nothing(name):
     """Oracle: the loss of one batch without jit. Mutant: a branch on a traced number."""

@@ -173,6 +173,7 @@ def test_gamma_samples_have_the_implicit_derivative():
     np.testing.assert_allclose(by_b, -values / b, 1e-4)
 
 
+@pytest.mark.slow
 def test_expected_derivatives_of_log_samples_are_trigammas():
     """Oracles: E[log x] is psi(a) - log b for Gamma, psi(alpha) - psi(alpha + beta) for Beta and
     psi(a_k) - psi(sum_j a_j) for Dirichlet, differentiated.
@@ -260,6 +261,11 @@ SMALL = {
 }
 
 
+def small(names):
+    """Return the names as cases, of which the betas alone run by default."""
+    return [pytest.param(name, marks=() if "beta" in name else pytest.mark.slow) for name in names]
+
+
 @functools.cache
 def draw_log_ratios(name):
     """Return log q - log p of samples, as the terms of a bound have them."""
@@ -275,14 +281,14 @@ def draw_log_ratios(name):
     return np.float64(terms.log_posterior - terms.log_prior)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", small(SMALL))
 def test_sampled_kl_of_small_concentrations_is_the_closed_form(name):
     """Oracle: the closed form of scipy's functions, as given in SMALL. Estimator: the mean of
     the samples, four standard errors. Mutant: samples cut off at 1 - 2^-24 or at 1e-38."""
     assert_mean_is(draw_log_ratios(name), SMALL[name][2])
 
 
-@pytest.mark.parametrize("name", ["beta", "ten betas", "gamma"])
+@pytest.mark.parametrize("name", small(["beta", "ten betas", "gamma"]))
 def test_no_bound_is_violated_by_small_concentrations(name):
     """E[log mean_k p(z_k) / q(z_k)] <= log 1. Estimator: the mean over values of K = 10, four
     standard errors. Mutant: samples cut off at the end of the support, +.366 of ten betas."""

@@ -3,17 +3,21 @@
 import ast
 import math
 import re
+import sys
 import time
 
+from absl import flags
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ml_collections import config_flags
 import numpy as np
 import pytest
 
 from configs import default
+from experiments.support import cli
 from experiments.support.assembly import build_evaluation, build_run
 from experiments.support.options import resolve
-from tests.support.programs import run_program, train
+from tests.support.programs import ROOT, run_program
 from vae_jax.tables import TABLES
 
 # {case: (arguments, what the line says)}; DIR stands for a folder of bad files.
@@ -98,11 +102,12 @@ def bad_files(tmp_path_factory):
     return folder
 
 
-# Cases that only the whole program can show, of which some run by default; the slow tests run the
-# commands of all.
-WHOLE = [*list(COMMANDS)[:8], "beta", "device", "no device", "no gpu", "products", "process"]
+# Cases that the flags and the config file alone show, and with them all that `build_run` does not
+# see. The slow tests run the commands of all, of which a few run by default.
+PARSED = list(COMMANDS)[:8]
+WHOLE = [*PARSED, "beta", "device", "no device", "no gpu", "products", "process"]
 WHOLE += ["unwritable"]
-QUICK = ["unknown field", "unknown flag", "missing config", "no device"]
+QUICK = ["unknown field", "unknown flag", "no device"]
 # Annotations, which the tests' type checker holds them to, would refuse these first; and what is
 # known only after the run is built.
 PROGRAM = ["names as sizes", "no steps", "memory"]
@@ -124,18 +129,46 @@ def test_values_are_refused_in_one_line(bad_files, case):
     assert "\n" not in str(caught.value)
 
 
+def command_of(case, bad_files):
+    """Return (arguments with a config, what the line says)."""
+    arguments, message = COMMANDS[case]
+    arguments = [argument.replace("DIR", str(bad_files)) for argument in arguments]
+    if not any(argument.startswith("--config=") for argument in arguments):
+        arguments = [f"--config={ROOT}/configs/beta.py", *arguments]
+    return arguments, message
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
+@pytest.mark.parametrize("case", PARSED)
+def test_flags_are_refused_in_one_line(bad_files, monkeypatch, capsys, case):
+    """Where the flags and the config file alone show it, by flags of this test's own.
+
+    Mutants: errors of a config file that are not caught, unknown fields without a suggestion.
+    """
+    arguments, message = command_of(case, bad_files)
+    own = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=own)
+    flags.DEFINE_string("workdir", None, "as the program has it", flag_values=own)
+    monkeypatch.setattr(flags, "FLAGS", own)
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    # A config file is loaded into the module of the one before, whose get_config would stay.
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)
+    with pytest.raises(SystemExit) as caught, cli.user_errors():
+        cli.parse_flags(["train", *arguments])
+        resolve(own.config, config_flags.get_override_values(own["config"]))
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and message in said
+    assert said.startswith("error: ") and said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "case",
     [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in COMMANDS],
 )
 def test_commands_are_refused_in_one_line(bad_files, tmp_path, case):
-    arguments, message = COMMANDS[case]
-    arguments = [argument.replace("DIR", str(bad_files)) for argument in arguments]
+    arguments, message = command_of(case, bad_files)
     started = time.monotonic()
-    if any(argument.startswith("--config=") for argument in arguments):
-        done = run_program("experiments.train", f"--workdir={tmp_path}/run", *arguments)
-    else:
-        done = train(tmp_path / "run", *arguments)
+    done = run_program("experiments.train", f"--workdir={tmp_path}/run", *arguments)
     seconds = time.monotonic() - started
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr

@@ -209,7 +209,9 @@ def damage_best(workdir, how):
         (workdir / "best").write_text("")
 
 
-@pytest.mark.parametrize("how", ["missing", "empty", "damaged"])
+@pytest.mark.parametrize(
+    "how", [*[pytest.param(how, marks=pytest.mark.slow) for how in ("missing", "empty")], "damaged"]
+)
 def test_a_lost_best_checkpoint_is_said_on_resume(copied, capsys, how):
     """The members as they are stand for it, in `best/` too. Mutants: None, a state that is not
     saved, the initial one."""

@@ -62,6 +62,7 @@ def test_every_member_is_named_and_averaged_over_seeds(swept):
     assert kls[0] > kls[1]  # a larger beta asks for a smaller KL
 
 
+@pytest.mark.slow
 def test_a_member_of_a_sweep_is_the_run_alone(swept, tmp_path):
     """beta = 4 and seed 1, trained by itself, has the same bounds at every step."""
     _, workdir = swept

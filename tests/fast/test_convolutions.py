@@ -15,7 +15,9 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@pytest.mark.parametrize(("shape", "outputs"), [((6, 10, 3), 5), ((2, 2, 1), 1)])
+@pytest.mark.parametrize(
+    ("shape", "outputs"), [((6, 10, 3), 5), pytest.param((2, 2, 1), 1, marks=pytest.mark.slow)]
+)
 def test_values_and_gradients_are_those_of_the_convolution(pair, shape, outputs):
     """Mutants: a tap of the kernel turned or shifted, a parity exchanged."""
     keys = jax.random.split(jax.random.key(0), 3)

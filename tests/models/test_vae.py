@@ -18,9 +18,8 @@ from vae_jax.networks import ACTIVATIONS, NETWORKS
 SHAPE = (8, 8, 1)
 SIZES = {"hidden": (7, 6), "channels": (2, 4)}
 # Each network, and each likelihood: what the one does with the other is the joining of `make_vae`.
-every_network = pytest.mark.parametrize(
-    ("network", "likelihood"), [*[(name, "bernoulli") for name in NETWORKS], ("mlp", "gaussian")]
-)
+CASES = [*[(name, "bernoulli") for name in NETWORKS], ("mlp", "gaussian")]
+every_network = pytest.mark.parametrize(("network", "likelihood"), CASES)
 
 
 def make_small_vae(network="mlp", **options):
@@ -48,7 +47,13 @@ def test_every_row_maps_shapes_as_told(network, likelihood):
     assert mean.shape == SHAPE and log_prob.shape == ()
 
 
-@every_network
+@pytest.mark.parametrize(
+    ("network", "likelihood"),
+    [
+        pytest.param(*case, marks=pytest.mark.slow if case[0] in ("conv", "resnet") else ())
+        for case in CASES
+    ],
+)
 def test_jit_and_vmap_change_nothing(network, likelihood):
     vae = make_small_vae(network, likelihood=likelihood)
     data = examples(count=2)

@@ -20,7 +20,10 @@ CASES = {
     "autoregressive of 1": (make_inverse_autoregressive, 1, 2, CONTEXT),
     "autoregressive of 4": (make_inverse_autoregressive, 4, 3, CONTEXT),
 }
-every_case = pytest.mark.parametrize("name", CASES)
+LEAST = ("coupling of 2", "autoregressive of 1")
+every_case = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LEAST else ()) for name in CASES]
+)
 every_maker = pytest.mark.parametrize("make", [make_coupling, make_inverse_autoregressive])
 
 
@@ -251,7 +254,9 @@ def test_jit_changes_nothing_and_vmap_is_a_loop(name):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-4, atol=1e-5), mapped, looped)
 
 
-@every_maker
+@pytest.mark.parametrize(
+    "make", [pytest.param(make_coupling, marks=pytest.mark.slow), make_inverse_autoregressive]
+)
 def test_types_are_those_of_the_parameters_where_float64_is_enabled(make):
     """Oracle: the float32 flow itself. Mutant: zeros of jax's default type, a scan's TypeError."""
     network, base = make(4, (8,), 2), Gaussian(jnp.linspace(-1.0, 1, 4), jnp.zeros(4))

@@ -276,6 +276,7 @@ def test_temperature_is_a_function_of_the_step(step):
     np.testing.assert_allclose(metrics["objective"], still["objective"], 1e-4)
 
 
+@pytest.mark.slow
 def test_swept_temperature_is_the_given_one():
     """A start below the minimum stays. Mutant: a minimum that the config's own start decides."""
     swept = metrics_of("bernoulli", 2, temperature=0.1)

@@ -212,13 +212,9 @@ def test_a_batch_of_one_example_is_refused(name):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "posterior"),
-    [
-        ("beta_tcvae", "gamma"),
-        pytest.param("info_vae", "beta", marks=pytest.mark.slow),
-        pytest.param("factor_vae", "beta", marks=pytest.mark.slow),
-    ],
+    ("name", "posterior"), [("beta_tcvae", "gamma"), ("info_vae", "beta"), ("factor_vae", "beta")]
 )
 def test_codes_of_positive_and_unit_latents_are_unbounded(name, posterior):
     """Of concentrations near .05, a tenth of whose samples no float32 holds: all is finite, and the

@@ -24,7 +24,7 @@ def alone(dataset):
 
 
 @pytest.mark.parametrize(
-    "at_once", [*[pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 4)], 3, None]
+    "at_once", [*[pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 4, None)], 3]
 )
 def test_member_equals_the_run_alone(dataset, alone, at_once):
     """Over 20 steps, each of four seeds in one program and on its own, to float tolerance; groups
