@@ -10,6 +10,7 @@ from configs import default
 from experiments.support.options import resolve
 from tests.support.programs import ROOT, train, with_fields
 from vae_jax.lookup import options_of
+from vae_jax.objectives import OBJECTIVES
 from vae_jax.tables import TABLES
 
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "__init__")
@@ -181,12 +182,12 @@ def test_by_the_commands(tmp_path):
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     assert saved["layout"] == 4
     config = saved["config"]
-    assert config["objective"] == {"name": "iwae", "num_samples": 5}
+    assert config["objective"] == {"name": "iwae"} | options_of(OBJECTIVES["iwae"])
     assert (config["vae"]["activation"], config["vae"]["likelihood"]) == ("tanh", "binomial")
     assert "flow_layers" not in config["vae"]
     done = train(tmp_path / "bad", "--config.objective.name=iwae", "--config.objective.beta=2.0")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "error: config.objective: beta=2.0 is an option of name=elbo, name=concrete only" in (
+    assert "error: config.objective: beta=2.0 is an option of name=elbo, name=free_bits" in (
         done.stderr
     )
     assert not (tmp_path / "bad").exists()
