@@ -22,7 +22,7 @@ from tests.support.linear_gaussian import assert_mean_is
 from vae_jax.distributions import Beta, Dirichlet, Gamma, Gaussian, Mixture, kl_divergence
 from vae_jax.distributions.gamma_beta_dirichlet import LogGamma
 from vae_jax.models import VAE
-from vae_jax.objectives.estimators import sample_terms
+from vae_jax.objectives.terms import sample_terms
 
 RATE, OTHER = jnp.array([1.0, 0.3, 4.0]), jnp.array([1.2, 0.8, 4.0])
 TINY = np.finfo(np.float32).tiny

@@ -16,9 +16,8 @@ from vae_jax.evaluation.examples import over_examples
 from vae_jax.evaluation.keys import EvaluationKeys, sample_keys
 from vae_jax.evaluation.latents import posterior_means
 from vae_jax.objectives.elbo import elbo
-from vae_jax.objectives.estimators import sample_terms
 from vae_jax.objectives.importance import importance_weighted_bound
-from vae_jax.objectives.terms import Terms, closed_form_kl, kl, reconstruction
+from vae_jax.objectives.terms import Terms, closed_form_kl, kl, reconstruction, sample_terms
 
 
 def draw_in_chunks(

@@ -23,7 +23,7 @@ from vae_jax.objectives.disentangling import ROWS as DISENTANGLING_ROWS
 # The function `elbo` comes with its module, whose name it replaces here.
 from vae_jax.objectives.elbo import ROWS as ELBO_ROWS
 from vae_jax.objectives.elbo import elbo, make_capacity, make_elbo, make_free_bits
-from vae_jax.objectives.estimators import ESTIMATORS, UnfitEstimatorError, sample_terms
+from vae_jax.objectives.estimators import ESTIMATORS, UnfitEstimatorError
 from vae_jax.objectives.importance import (
     ROWS as IMPORTANCE_ROWS,
 )
@@ -45,7 +45,7 @@ from vae_jax.objectives.semi_supervised import (
     check_labels,
     make_semi_supervised,
 )
-from vae_jax.objectives.terms import Terms, closed_form_kl, kl, reconstruction
+from vae_jax.objectives.terms import Terms, closed_form_kl, kl, reconstruction, sample_terms
 
 __all__ = [
     "ESTIMATORS",

@@ -9,7 +9,6 @@ from jaxtyping import Key
 from vae_jax.fast.mapping import map_leading
 from vae_jax.lookup import check_not_negative, check_positive, look_up
 from vae_jax.objectives.bounds import elbo
-from vae_jax.objectives.estimators import sample_terms
 from vae_jax.objectives.objective import (
     Objective,
     check_latents,
@@ -19,7 +18,7 @@ from vae_jax.objectives.objective import (
     over_batch,
 )
 from vae_jax.objectives.schedules import Temperature
-from vae_jax.objectives.terms import Terms, closed_form_kl
+from vae_jax.objectives.terms import Terms, closed_form_kl, sample_terms
 
 
 def relaxed_terms(

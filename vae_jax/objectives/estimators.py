@@ -15,149 +15,17 @@ from jax.lax import stop_gradient
 import jax.numpy as jnp
 from jaxtyping import Float, Key
 
-from vae_jax.distributions import Distribution
-from vae_jax.fast.mapping import map_leading
 from vae_jax.lookup import look_up
 from vae_jax.networks import DenseEncoder, make_layers
 from vae_jax.objectives.bounds import importance_weighted_bound
-from vae_jax.objectives.terms import Terms, make_terms
-
-
-def sample_terms(
-    keys: Key[Array, "samples"], vae: Any, params: Any, x: Any, y: Any, chunk_size: int = 0
-) -> Terms:
-    """Draw one z per key from q(z|x) and return the terms of example x.
-
-    Gradients flow through the samples (pathwise, or reparameterization, gradients): Section 2.4 of
-    Kingma & Welling (2014).
-
-    Args:
-      keys: one key per sample.
-      vae: the functions `encode`, `decode` and `prior` (see `models.VAE`).
-      params: what `vae.init` returned.
-      x: one example.
-      y: its condition, or None.
-      chunk_size: samples computed at once, and once more for their gradient, so that only so many
-        take memory; 0: all.
-    """
-    return draw_terms(keys, vae, params, x, y, chunk_size)[0]
-
-
-def draw_terms(
-    keys: Key[Array, "samples"],
-    vae: Any,
-    params: Any,
-    x: Any,
-    y: Any,
-    chunk_size: int = 0,
-    stop: Collection[str] = (),
-) -> tuple[Terms, Float[Array, "samples"]]:
-    """Return `sample_terms` with some gradients stopped, and a link to each sample.
-
-    Args:
-      keys, vae, params, x, y, chunk_size: as of `sample_terms`.
-      stop: what gets no gradient: "model", the parameters of p(x|z) and p(z); "density", those of
-        q(z|x) in log q(z|x), though its z may carry gradients to them; "samples", what comes
-        through z; "links", nothing unless `_scale_samples` says so.
-    """
-    stopped = stop_gradient(params)
-    of_model = stopped if "model" in stop else params
-    q, p = vae.encode(params, x, y), vae.prior(of_model, y)
-    density = vae.encode(stopped, x, y) if "density" in stop else q
-    drawn, latent = in_coordinates_of_every_sample(q, p, density)
-
-    def terms_of_one_sample(key):
-        if not stop:
-            # A flow knows the density of its own draw without an inverse.
-            (value, log_posterior), link = drawn[0].sample_and_log_prob(key), jnp.zeros(())
-        else:
-            value, link = _pass(drawn[0].sample(key), stop)
-            log_posterior = drawn[2].log_prob(value)
-        log_likelihood = vae.decode(of_model, latent(value), y).log_prob(x)
-        return (log_likelihood, drawn[1].log_prob(value), log_posterior), link
-
-    terms, links = _map_samples(terms_of_one_sample, keys, chunk_size)
-    return make_terms(*terms, q, p, drawn[0]), links
-
-
-def in_coordinates_of_every_sample(
-    *distributions: Distribution,
-) -> tuple[tuple[Distribution, ...], Callable[[Any], Any]]:
-    """Return distributions of z in coordinates in which floats hold every sample, and a map to z.
-
-    The ratio of densities is the same in all coordinates, but floats near the ends of a support are
-    not: log q - log p of samples of Beta(.05, .05) would be off by nats.
-    """
-    unbounded = tuple(each.unbounded() for each in distributions)
-    if None in unbounded:
-        return distributions, lambda value: value
-    return unbounded, unbounded[0].latent
-
-
-def _map_samples(function, keys, chunk_size):
-    if not chunk_size:
-        return map_leading(function, keys)
-    return jax.lax.map(jax.checkpoint(function), keys, batch_size=chunk_size)
-
-
-def _pass(value, stop):
-    if "samples" in stop:
-        return stop_gradient(value), jnp.zeros(())
-    return _link(value) if "links" in stop else (value, jnp.zeros(()))
-
-
-# A number of the forward pass that scales the gradient of an earlier one: `_link` makes a sample
-# and a link, which is 0; `_scale_samples` later says by what the sample's gradient is scaled, and
-# sends it back in the place of the link's gradient. One backward pass is enough.
-
-
-@jax.custom_vjp
-def _link(value):
-    # A function of the value: `vmap` adds up what is sent back to a link that is a constant, so
-    # that every sample would get the sum of all factors.
-    first = jnp.ravel(jax.tree.leaves(value)[0])[0]
-    return value, jnp.minimum(jnp.abs(first), 0)
-
-
-def _link_forward(value):
-    return _link(value), None
-
-
-def _link_backward(_, gradients):
-    gradient, factor = gradients
-    return (jax.tree.map(lambda leaf: factor.astype(leaf.dtype) * leaf, gradient),)
-
-
-_link.defvjp(_link_forward, _link_backward)
-
-
-@jax.custom_vjp
-def _send_back(values, links, factors):
-    return values
-
-
-def _send_back_forward(values, links, factors):
-    return values, factors
-
-
-def _send_back_backward(factors, gradient):
-    return gradient, factors, jnp.zeros_like(factors)
-
-
-_send_back.defvjp(_send_back_forward, _send_back_backward)
-
-
-def _scale_samples(terms, links, factors):
-    factors = stop_gradient(factors).astype(links.dtype)
-    log_likelihood = _send_back(terms.log_likelihood, links, factors)
-    return terms._replace(log_likelihood=log_likelihood)
+from vae_jax.objectives.terms import Terms, scale_samples
 
 
 class Estimation(NamedTuple):
     """What an estimator is given of one example."""
 
     draw: Callable[..., tuple[Terms, Array]]
-    """draw(stop=(...)) -> terms and links of the samples, as of `draw_terms`."""
+    """draw(stop=(...), linked=False) -> terms and links of the samples, as of `draw_terms`."""
     bound: Callable[[Terms], Array]
     """The bound B in nats, a function of the terms: where an estimator looks at single samples,
     of the log-weights log w_k."""
@@ -205,8 +73,8 @@ def doubly_reparameterized(estimation: Estimation) -> tuple[Array, Terms]:
     -sum_k B_kk d log w_k / dz_k dz_k / dphi. For the importance-weighted bound B_k is the
     normalized weight, and B_k - B_kk its square. The model's gradient is the pathwise one.
     """
-    terms, links = estimation.draw(stop=("density", "links"))
-    scaled = _scale_samples(terms, links, estimation.factors(terms))
+    terms, links = estimation.draw(stop=("density",), linked=True)
+    scaled = scale_samples(terms, links, estimation.factors(terms))
     return estimation.bound(scaled), terms
 
 

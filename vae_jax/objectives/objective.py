@@ -14,11 +14,16 @@ from vae_jax.objectives.estimators import (
     ESTIMATORS,
     Estimation,
     apply_baseline,
-    draw_terms,
-    in_coordinates_of_every_sample,
     init_baseline,
 )
-from vae_jax.objectives.terms import Terms, kl, make_terms, reconstruction
+from vae_jax.objectives.terms import (
+    Terms,
+    draw_terms,
+    in_coordinates_of_every_sample,
+    kl,
+    make_terms,
+    reconstruction,
+)
 
 
 class Objective(NamedTuple):

@@ -10,14 +10,13 @@ from jaxtyping import Float, Int
 from vae_jax.lookup import check_not_negative
 from vae_jax.models.parts import seen
 from vae_jax.networks import DenseEncoder, make_layers
-from vae_jax.objectives.estimators import sample_terms
 from vae_jax.objectives.objective import (
     Objective,
     check_latents,
     check_num_samples,
     over_batch,
 )
-from vae_jax.objectives.terms import kl, reconstruction
+from vae_jax.objectives.terms import kl, reconstruction, sample_terms
 
 
 def average_over_labels(
