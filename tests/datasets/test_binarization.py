@@ -57,9 +57,10 @@ def keys_of_shuffling(key, split, rounds=3):
 
 
 def test_no_key_of_a_data_set_serves_two_purposes(tmp_path, monkeypatch):
-    """The split of one npz, and static bits of three parts of two fields: every key is another one.
+    """The split of one npz, and static bits of three parts of two fields: every key is another one,
+    and those of the next seed are others again.
 
-    Mutants: bits by key(seed), from which the split starts; by a small number folded in, which is a
+    Mutants: seed + 1 for the second field; bits by key(seed), from which the split starts; by a small number folded in, which is a
     key that is split; the same keys for all fields, or for all parts.
     """
     words = {"split": [], "bits": []}
@@ -85,7 +86,8 @@ def test_no_key_of_a_data_set_serves_two_purposes(tmp_path, monkeypatch):
     monkeypatch.setattr(making, "binarize", bits_noted)
     grey = np.arange(40, dtype=np.uint8).reshape(20, 2)
     path = write_npz(tmp_path / "x.npz", a=grey, b=grey)
-    datasets.load_npz(path=path, fields=("a", "b"), binarization="static")
-    assert len(words["bits"]) == 2 * (1 + 3) and len(words["split"]) == 7
+    for seed in (0, 1):
+        datasets.load_npz(path=path, fields=("a", "b"), binarization="static", seed=seed)
+    assert len(words["bits"]) == 2 * 2 * (1 + 3) and len(words["split"]) == 2 * 7
     both = words["split"] + words["bits"]
     assert len(set(both)) == len(both)

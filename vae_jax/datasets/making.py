@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+from jax import Array
+from jaxtyping import Key
 import numpy as np
 
 from vae_jax.datasets.binarization import BINARIZATIONS, binarize
@@ -45,9 +47,10 @@ def make_dataset(
     parts = (train, validation, test)
     for option, value in {"maximum": maximum, "binarization": binarization}.items():
         _check_by_field(option, value, train.x)
+    key = jax.random.fold_in(jax.random.key(seed), _BINARIZATION)
     if not isinstance(train.x, Mapping):
         xs, values = describe(
-            [part.x for part in parts], name, maximum, binarization, seed, likelihood
+            [part.x for part in parts], name, maximum, binarization, key, likelihood
         )
     else:
         described = {
@@ -56,7 +59,7 @@ def make_dataset(
                 f"{name}, field {field}",
                 pick(maximum, field),
                 pick(binarization, field),
-                seed + i,
+                jax.random.fold_in(key, i),
                 likelihood,
             )
             for i, field in enumerate(train.x)
@@ -68,7 +71,12 @@ def make_dataset(
 
 
 def describe(
-    xs: Sequence[Any], name: str, maximum: float, binarization: str, seed: int, likelihood: str = ""
+    xs: Sequence[Any],
+    name: str,
+    maximum: float,
+    binarization: str,
+    key: Key[Array, ""],
+    likelihood: str = "",
 ) -> tuple[Sequence[Any], Values]:
     """Return the three parts of one array, binarized if that is static, and its Values.
 
@@ -87,7 +95,7 @@ def describe(
     if all(np.all((array == 0) | (array == maximum)) for array in arrays):
         binarization = "static"
     elif binarization == "static":
-        arrays, maximum = _draw_bits(arrays, maximum, seed), 1.0
+        arrays, maximum = _draw_bits(arrays, maximum, key), 1.0
         xs = [
             Masked(bits, x.mask) if isinstance(x, Masked) else bits
             for bits, x in zip(arrays, xs, strict=True)
@@ -119,8 +127,7 @@ def _range(arrays):
     return min(array.min() for array in arrays), max(array.max() for array in arrays)
 
 
-def _draw_bits(arrays, maximum, seed):
-    key = jax.random.fold_in(jax.random.key(seed), _BINARIZATION)
+def _draw_bits(arrays, maximum, key):
     return [
         np.asarray(binarize(k, x, maximum)).astype(np.uint8)
         for k, x in zip(jax.random.split(key, len(arrays)), arrays, strict=True)
