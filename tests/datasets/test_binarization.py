@@ -60,8 +60,8 @@ def test_no_key_of_a_data_set_serves_two_purposes(tmp_path, monkeypatch):
     """The split of one npz, and static bits of three parts of two fields: every key is another one,
     and those of the next seed are others again.
 
-    Mutants: seed + 1 for the second field; bits by key(seed), from which the split starts; by a small number folded in, which is a
-    key that is split; the same keys for all fields, or for all parts.
+    Mutants: seed + 1 for the second field; bits by key(seed), from which the split starts; by a
+    small number folded in, which is a key that is split; the same keys for all fields or parts.
     """
     words = {"split": [], "bits": []}
     shuffle, split = jax.random.permutation, jax.random.split
