@@ -218,6 +218,7 @@ def test_latents_of_the_other_kind_are_refused(name, latents):
             {"beta_warmup_steps": 10, "beta_cycle_steps": 10},
             ["beta_cycle_steps", "above beta_warmup_steps=10", "got 10"],
         ),
+        ("elbo", {"beta_cycle_steps": 10}, ["beta_cycle_steps=10", "set beta_warmup_steps"]),
         ("elbo", {"form": "logweights"}, ["form='logweights'", "did you mean 'log_weights'"]),
         (
             "elbo",

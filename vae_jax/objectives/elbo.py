@@ -147,6 +147,10 @@ def make_capacity(
 
 def _make_beta_warmup(warmup_steps, cycle_steps):
     check_whole(0, 10**15, beta_warmup_steps=warmup_steps, beta_cycle_steps=cycle_steps)
+    if cycle_steps and not warmup_steps:
+        raise ValueError(
+            f"beta_cycle_steps={cycle_steps} repeats a warm-up: set beta_warmup_steps above 0"
+        )
     if 0 < cycle_steps <= warmup_steps:
         raise ValueError(
             f"beta_cycle_steps must be above beta_warmup_steps={warmup_steps}, got {cycle_steps}"

@@ -100,7 +100,8 @@ def score_function(estimation: Estimation) -> tuple[Array, Terms]:
     Estimates: the gradient of the bound, without bias.
     Source: NVIL, Mnih & Gregor (2014), without its normalization of the variance; Williams (1992).
     Use: for discrete latents and one sample; the baseline b, a network of x that learns to predict
-      B by least squares, takes the most of the noise away.
+      B by least squares, takes most of the noise away. What is left wants a small learning rate,
+      above all with several samples in a bound.
     """
     terms, _ = estimation.draw(stop=("samples",))
     value, baseline = estimation.bound(terms), estimation.baseline()

@@ -6,6 +6,9 @@ from jax import Array
 import jax.numpy as jnp
 
 
+_MOST_STEPS = 2**31 - 1  # a step is an int32
+
+
 class Temperature(NamedTuple):
     """max(minimum, start exp(-decay step)), Section 4 of Jang et al. (2017).
 
@@ -36,5 +39,6 @@ class LinearWarmup(NamedTuple):
         """Return the weight at `step`."""
         if not self.num_steps:
             return 1.0
-        step = step % self.cycle_steps if self.cycle_steps else step
+        if self.cycle_steps:
+            step = step % min(self.cycle_steps, _MOST_STEPS)
         return jnp.minimum(1.0, step / float(self.num_steps))
