@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 from jax import Array
 import jax.numpy as jnp
 
-
 _MOST_STEPS = 2**31 - 1  # a step is an int32
 
 
