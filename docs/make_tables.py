@@ -6,12 +6,12 @@ docstrings, signatures) and from the comments of configs/default.py.
 """
 
 from collections.abc import Iterator, Mapping
-import importlib
 import json
 from pathlib import Path
 import re
 from typing import Any
 
+from experiments.reproduce import rows
 from vae_jax.lookup import doc_of, option_meanings, options_of, summary_of
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, objectives_with
 from vae_jax.tables import TABLES
@@ -156,13 +156,12 @@ def row_table(block: str, field: str) -> str:
 def results_table() -> str:
     """Return the README's table of published figures and what came out here, in nats."""
     lines = ["| `configs/papers/` | published | here | seeds | steps |", "|---|---|---|---|---|"]
-    for path in sorted((ROOT / "configs" / "papers").glob("[!_]*.py")):
-        row = importlib.import_module(f"configs.papers.{path.stem}")
+    for name, row in sorted(rows().items()):
         published = row.PUBLISHED
         stated = f"{published['metric']} {published['value']}, {published['source']}"
         stated += "" if published["is_verified"] else " (not verified)"
-        kept = ROOT / "results" / f"{path.stem}.json"
-        lines.append(f"| `{path.stem}` | {stated} | {_result(kept)} |")
+        kept = ROOT / "results" / f"{name}.json"
+        lines.append(f"| `{name}` | {stated} | {_result(kept)} |")
     return "\n".join(lines)
 
 

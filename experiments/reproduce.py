@@ -48,7 +48,7 @@ def result_of(row: ModuleType, workdir: Path) -> dict[str, Any]:
     The standard error is over seeds; every number but `seconds` is of the test set.
     """
     summary = json.loads((workdir / "summary.json").read_text())
-    run = json.loads((workdir / "config.json").read_text())
+    run = run_folder.read_content(workdir)
     metric = summary[row.PUBLISHED["metric"]]
     of_seeds = metric["points"]["mean"]
     return {

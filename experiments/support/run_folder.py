@@ -126,11 +126,15 @@ def read_config(workdir: Path) -> ml_collections.ConfigDict:
     Raises:
       ValueError: it holds no run, its config.json is damaged, or an earlier version wrote it.
     """
-    return ml_collections.ConfigDict(_read(workdir)["config"])
+    return ml_collections.ConfigDict(read_content(workdir)["config"])
 
 
-def _read(workdir: Path) -> dict[str, Any]:
-    # The content of config.json; raises what `read_config` does.
+def read_content(workdir: Path) -> dict[str, Any]:
+    """Return all that config.json of the run in `workdir` holds: what `write_config` wrote.
+
+    Raises:
+      ValueError: what `read_config` raises.
+    """
     path = workdir / "config.json"
     if not path.exists():
         raise ValueError(f"--workdir={workdir} holds no run: there is no config.json in it")
@@ -155,7 +159,7 @@ def read_outline(workdir: Path) -> datasets.Dataset:
       ValueError: what `read_config` raises.
     """
     try:
-        return datasets.from_outline(_read(workdir)["outline"])
+        return datasets.from_outline(read_content(workdir)["outline"])
     except (KeyError, TypeError):
         raise ValueError(f"{workdir / 'config.json'} is damaged: it holds no outline") from None
 
@@ -168,7 +172,7 @@ def check_data(workdir: Path, fingerprint: str) -> None:
     """
     if not (workdir / "config.json").exists():
         return
-    trained_on = _read(workdir).get("data")
+    trained_on = read_content(workdir).get("data")
     if trained_on != fingerprint:
         raise ValueError(
             f"--workdir={workdir} was trained on data with the fingerprint {trained_on}, but those "
@@ -207,7 +211,7 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
     """
     if not (workdir / "config.json").exists():
         return
-    old, new = (_flatten(each) for each in (_read(workdir)["config"], config))
+    old, new = (_flatten(each) for each in (read_content(workdir)["config"], config))
     changed = [
         field
         for field in sorted(old | new)

@@ -31,6 +31,7 @@ from tests.support.gradients import (
 )
 from tests.support.linear_gaussian import FullGaussian, make_vae
 from tests.support.rows import make_model
+from vae_jax.distributions import Masked
 from vae_jax.objectives import (
     ESTIMATORS,
     Terms,
@@ -40,7 +41,7 @@ from vae_jax.objectives import (
     objectives_with,
     sample_terms,
 )
-from vae_jax.objectives.estimators import Estimation, apply_baseline
+from vae_jax.objectives.estimators import Estimation, apply_baseline, init_baseline
 
 
 @pytest.mark.parametrize("model", [MODEL, FULL_MODEL], ids=["diagonal", "full"])
@@ -465,3 +466,11 @@ def test_baseline_is_trained_by_the_loss():
         lambda g, s: np.testing.assert_allclose(g, -signal * s, 1e-3, atol=1e-4), gradients, slope
     )
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients)) > 0.1
+
+
+def test_missing_entries_do_not_reach_the_baseline():
+    """Oracle: the same example with zeros in their place. Mutant: the stored values, here NaN."""
+    x, mask = BATCH.x[0], jnp.array([1.0, 0.0, 1.0, 1.0, 1.0])
+    own = init_baseline(KEY, Batch(Masked(BATCH.x, jnp.ones_like(BATCH.x))))
+    missing = Masked(jnp.where(mask == 1, x, jnp.nan), mask)
+    np.testing.assert_allclose(apply_baseline(own, missing), apply_baseline(own, x * mask), 1e-6)

@@ -8,7 +8,7 @@ from flax import linen as nn
 import jax
 from jax import Array
 import jax.numpy as jnp
-from jaxtyping import Key
+from jaxtyping import Float, Key
 import numpy as np
 
 from vae_jax.distributions import Distribution, Masked, spread
@@ -261,6 +261,11 @@ def _check_one(array, shape, what):
 def seen(x: Any) -> Any:
     """Return x as the encoder sees it, with zeros for missing entries."""
     return jnp.where(spread(x.mask, x.values), x.values, 0) if isinstance(x, Masked) else x
+
+
+def seen_vector(x: Any) -> Float[Array, "inputs"]:
+    """Return x as the encoder sees it, all of its fields as one vector."""
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(seen(x))])
 
 
 def filled_up(xs: Any) -> Any:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import Array
-from jax.flatten_util import ravel_pytree
 from jax.lax import stop_gradient
 import jax.numpy as jnp
 from jaxtyping import Float, Key
 
 from vae_jax.lookup import look_up
+from vae_jax.models.parts import seen_vector
 from vae_jax.networks import DenseEncoder, make_layers
 from vae_jax.objectives.bounds import importance_weighted_bound
 from vae_jax.objectives.terms import Terms, scale_samples
@@ -217,8 +217,8 @@ BASELINE = DenseEncoder(make_layers((100,)), 1)
 
 def init_baseline(key: Key[Array, ""], examples: Any) -> Any:
     """Return the parameters of a dense network from x to the baseline."""
-    x, _ = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], examples.x))
-    return BASELINE.init(key, x.astype(jnp.float32))["params"]
+    x = seen_vector(jax.tree.map(lambda leaf: leaf[0], examples.x))
+    return BASELINE.init(key, x)["params"]
 
 
 def apply_baseline(params: Any, x: Any) -> Float[Array, ""]:
@@ -226,6 +226,5 @@ def apply_baseline(params: Any, x: Any) -> Float[Array, ""]:
 
     The bound is a sum over these values, so that the output is of the order of one.
     """
-    flat, _ = ravel_pytree(x)
-    flat = flat.astype(jnp.float32)
-    return flat.size * BASELINE.apply({"params": params}, flat)[0]
+    vector = seen_vector(x)
+    return vector.size * BASELINE.apply({"params": params}, vector)[0]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from vae_jax.lookup import check_not_negative
-from vae_jax.models.parts import seen
+from vae_jax.models.parts import seen_vector
 from vae_jax.networks import DenseEncoder, make_layers
 from vae_jax.objectives.objective import (
     Objective,
@@ -91,10 +91,10 @@ def make_semi_supervised(
 
     def init(key, vae, examples):
         example = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:]), examples.x)
-        return network(vae).init(key, _features(example))["params"]
+        return network(vae).init(key, seen_vector(example))["params"]
 
     def classify(vae, params, x):
-        return jax.nn.log_softmax(network(vae).apply({"params": params}, _features(x)))
+        return jax.nn.log_softmax(network(vae).apply({"params": params}, seen_vector(x)))
 
     def loss(key, vae, params, hparams, batch, step):
         check_latents(vae, "continuous")
@@ -161,11 +161,6 @@ def check_labels(objective: Objective, vae: Any, dataset: Any) -> None:
             "others have y = -1, on which this objective cannot train a model that is given y: use "
             "the objective semi_supervised, or all labels (data.num_labels=0)"
         )
-
-
-def _features(x):
-    # The example as one vector, with zeros for missing entries.
-    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(seen(x))])
 
 
 ROWS = {"semi_supervised": make_semi_supervised}

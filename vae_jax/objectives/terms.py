@@ -54,13 +54,14 @@ def make_terms(
       p: p(z).
       density: q(z|x) in the coordinates of log_posterior.
     """
+    of_each = kl_per_dimension(q, p) if kl_factorizes(q, p) else None
     return Terms(
         log_likelihood,
         log_prior,
         log_posterior,
-        closed_form_kl(q, p),
+        closed_form_kl(q, p) if of_each is None else jnp.sum(of_each),
         entropy(density) if has_closed_form_entropy(density) else None,
-        kl_per_dimension(q, p) if kl_factorizes(q, p) else None,
+        of_each,
     )
 
 
