@@ -38,6 +38,7 @@ def test_every_benchmark_runs(case, tmp_path):
     assert len(list(tmp_path.glob("*.png"))) == len(pictures)
 
 
+@pytest.mark.slow
 def test_a_section_of_the_training_step_runs(monkeypatch):
     """Without the peers: this project's step and the bare products. Mutant: a step that raises."""
     monkeypatch.setattr(peers, "PEERS", {})

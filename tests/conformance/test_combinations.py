@@ -73,6 +73,7 @@ def combinations(candidates):
     return pytest.mark.parametrize(("posterior", "prior", "likelihood"), candidates)
 
 
+@pytest.mark.slow
 @combinations(ROWS)
 def test_every_row_trains(posterior, prior, likelihood):
     """Mutants: a loss of the wrong sign, a row whose parameters get no gradient."""

@@ -178,6 +178,7 @@ TRANSFORMED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("posterior", "prior"), TRANSFORMED)
 def test_transformations_change_nothing(posterior, prior):
     """jit and vmap = a plain loop, and sample_and_log_prob is the two calls.

@@ -161,6 +161,7 @@ def test_z_of_two_layers(name):
     assert all(moved(before, after))
 
 
+@pytest.mark.slow
 def test_objective_with_own_parameters_and_a_second_optimizer():
     """A learned constant per pixel rides along, trained by SGD; the VAE's optimizer is Adam."""
     plain = objectives.make_elbo()

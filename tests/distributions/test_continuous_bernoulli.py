@@ -114,6 +114,7 @@ def test_samples_are_differentiable():
         np.testing.assert_allclose(gradient, -by_tilt / density, 1e-3, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [0, 1])
 def test_samples_are_finite_at_extremes(end, monkeypatch):
     """The smallest and the largest uniform number, at logits of either sign.
@@ -146,6 +147,7 @@ def test_one_key_moves_its_sample_smoothly_with_the_logits():
         assert np.all((steps >= -1e-6) & (steps <= 0.02 / 8 + 1e-6))
 
 
+@pytest.mark.slow
 def test_derivatives_in_float64_on_both_sides_of_the_end_of_the_series():
     """Oracle: the first three cumulants by quadrature in float64.
 

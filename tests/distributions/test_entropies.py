@@ -142,6 +142,7 @@ def test_logarithms_of_dirichlet():
 # All of them.
 
 
+@pytest.mark.slow
 def test_gradients_of_extreme_parameters_are_finite():
     """Mutant: an infinite derivative of 0 log 0, or of log(0)."""
 

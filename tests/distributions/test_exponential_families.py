@@ -46,6 +46,7 @@ def test_log_density_ratio_is_that_of_the_family(family):
         np.testing.assert_allclose(ratio, expected, 1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @every_family
 def test_gradient_of_the_log_normalizer_is_the_mean_statistic(family):
     """Estimator: the mean of T(x) over x ~ q, N = 20,000; four standard errors.

@@ -62,6 +62,7 @@ def test_dirichlet_log_prob_is_scipys_and_numpyros():
     np.testing.assert_allclose(value, oracle, 1e-5)
 
 
+@pytest.mark.slow
 def test_one_parameter_is_shared_by_all_dimensions():
     """Mutant: log Gamma subtracted once instead of once a dimension."""
     x = np.array([0.01, 0.4, 0.93], np.float32)
@@ -193,6 +194,7 @@ def test_expected_derivatives_of_log_samples_are_trigammas():
     assert_mean_is(derivatives / values[:, :, None], np.diag(trigamma(a)) - trigamma(a.sum()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "q",
     [
@@ -281,6 +283,7 @@ def draw_log_ratios(name):
     return np.float64(terms.log_posterior - terms.log_prior)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", small(SMALL))
 def test_sampled_kl_of_small_concentrations_is_the_closed_form(name):
     """Oracle: the closed form of scipy's functions, as given in SMALL. Estimator: the mean of
@@ -296,6 +299,7 @@ def test_no_bound_is_violated_by_small_concentrations(name):
     assert bounds.mean() < 4 * bounds.std() / np.sqrt(len(bounds))
 
 
+@pytest.mark.slow
 def test_gradients_of_small_concentrations_are_those_of_the_closed_form():
     """Oracle: the derivatives of the closed form. Estimator: the mean of 3,000 pathwise
     derivatives, four standard errors. Mutants: a stopped gradient, or that of one of the two gamma
@@ -348,6 +352,7 @@ def test_unbounded_densities_are_those_of_the_values(family):
     np.testing.assert_array_equal(unbounded.latent(value), q.sample(KEY))
 
 
+@pytest.mark.slow
 def test_a_mixture_is_unbounded_where_its_components_are():
     """Oracle: the ratio of two densities of the values, in float64 of scipy at x = .3.
 

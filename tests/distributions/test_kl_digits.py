@@ -82,6 +82,7 @@ def test_full_gaussian_kl_of_ill_conditioned_factors():
     np.testing.assert_allclose(kl_divergence(q, p), expected, 1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [Gamma, Beta, Dirichlet], ids=lambda family: family.__name__)
 def test_kl_of_small_and_large_concentrations(family):
     """Oracle: the textbook's formula in float64, at concentrations from 1/30 to 500.
@@ -106,6 +107,7 @@ def test_kl_of_small_and_large_concentrations(family):
     np.testing.assert_allclose(kl_per_dimension(*pair), expected, 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("q", "p"),  # what the sum of three gaps, of each parameter and of their total, gave beside it
     [

@@ -41,6 +41,7 @@ def test_poisson_of_small_and_zero_counts():
             np.testing.assert_allclose(ours, stats.poisson.logpmf(count, np.exp(log_rate)), 1e-5)
 
 
+@pytest.mark.slow
 def test_poisson_gradient():
     """d log p / d log_rate = x - rate."""
     for count, log_rate in ((0.0, 1.0), (5.0, 1.0), (1000.0, 7.0)):
@@ -66,6 +67,7 @@ def test_dirichlet_log_density(num, concentration, tolerance):
 
 
 # K = 1000 was off by 12.8 nats
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [pytest.param(1.0, marks=pytest.mark.slow), 1000.0])
 def test_dirichlet_kl(most):
     generator = np.random.default_rng(0)
@@ -74,6 +76,7 @@ def test_dirichlet_kl(most):
     np.testing.assert_allclose(ours, dirichlet_kl(q, p), 1e-6)
 
 
+@pytest.mark.slow
 def test_gamma_kl():
     """573.10489 with Stirling's series cut off at 1 / (12 c)."""
     ours = float(kl_divergence(Gamma(*jnp.ones(2)), Gamma(*jnp.full(2, 1e3))))
@@ -91,6 +94,7 @@ def test_beta_log_density(alpha, beta, x):
     np.testing.assert_allclose(ours, stats.beta.logpdf(float(x), float(alpha), float(beta)), 1e-5)
 
 
+@pytest.mark.slow
 def test_beta_log_density_in_float64():
     """1.444793064 by jax's betaln."""
     with jax.enable_x64(True):
@@ -109,6 +113,7 @@ def test_gamma_log_density(concentration, rate, x):
     )
 
 
+@pytest.mark.slow
 def test_special_functions_in_float64():
     """Against the plain formulas where these do not cancel, and their series where they do."""
     with jax.enable_x64(True):

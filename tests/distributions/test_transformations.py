@@ -29,6 +29,7 @@ def everything(distribution, key):
     return value, log_prob, distribution.sample(key), distribution.log_prob(value)
 
 
+@pytest.mark.slow
 @every_example
 def test_jit_changes_nothing_and_vmap_is_a_loop(name):
     """Mutants: keys in the order of a dict's names; a sum over every axis, a batch's too."""

@@ -117,6 +117,7 @@ def test_expected_quadratic_is_the_mean_of_the_quadratic():
     np.testing.assert_allclose(weight @ values, expected_quadratic(make_posterior()), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradient_through_the_sample_equals_finite_differences():
     """On one key, first and second order, forward and reverse. Mutants: either gradient stopped."""
     check_by_finite_differences(reparameterize)
@@ -208,6 +209,7 @@ def test_a_constant_added_to_the_function_troubles_the_score_function_only():
         assert np.all(b > 10 * a), (a, b)
 
 
+@pytest.mark.slow
 def test_jit_changes_nothing():
     def compared(key):
         return compare_gradient_estimators(key, quadratic, make_posterior(), 100)

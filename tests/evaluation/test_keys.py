@@ -128,6 +128,7 @@ def test_no_key_serves_two_purposes(key, tmp_path, monkeypatch):
     assert not shared(words)
 
 
+@pytest.mark.slow
 def test_one_key_folded_and_split_would_serve_several(key, tmp_path, monkeypatch):
     """The former scheme: every purpose folds or splits the same key. Bits of the fields of split 3
     (the test set) were drawn with keys of samples of example 3, pictures with those of others."""

@@ -18,6 +18,7 @@ from experiments.support import cli
 from experiments.support.assembly import build_evaluation, build_run
 from experiments.support.options import resolve
 from tests.support.programs import ROOT, run_program
+from tests.support.quick import quick
 from vae_jax.tables import TABLES
 
 # {case: (arguments, what the line says)}; DIR stands for a folder of bad files.
@@ -163,7 +164,7 @@ def test_flags_are_refused_in_one_line(bad_files, monkeypatch, capsys, case):
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in COMMANDS],
+    quick(COMMANDS, *QUICK),
 )
 def test_commands_are_refused_in_one_line(bad_files, tmp_path, case):
     arguments, message = command_of(case, bad_files)

@@ -13,6 +13,7 @@ from experiments.support import cli
 from experiments.support.assembly import build_evaluation, build_run
 from experiments.support.loading import load_member
 from tests.support.programs import resolved, train_here
+from tests.support.quick import quick
 from vae_jax import datasets
 
 # {config: (pictures beside the common ones, arrays that encode writes, arrays that sample writes)}
@@ -58,13 +59,9 @@ def small(fields):
     return fields
 
 
-# By default one run, with a given label; a z of two layers has a test of its own.
-QUICK = ("cvae",)
-
-
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CONFIGS],
+    params=quick(CONFIGS),
 )
 def trained(request, tmp_path_factory):
     """Return (config's name, folder) of a finished run."""

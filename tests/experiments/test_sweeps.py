@@ -43,6 +43,7 @@ def swept(tmp_path_factory):
     return config, workdir
 
 
+@pytest.mark.slow
 def test_every_member_is_named_and_averaged_over_seeds(swept):
     _, workdir = swept
     summary = json.loads((workdir / "summary.json").read_text())

@@ -46,6 +46,7 @@ def test_no_product_overflows(logit):
     np.testing.assert_allclose(log_prob_of_bits(bits, jnp.full(784, logit)), expected, 1e-6)
 
 
+@pytest.mark.slow
 def test_second_derivatives_and_vmap():
     """Oracles: finite differences, and a loop."""
     bits, logits = examples(8, 1.0)

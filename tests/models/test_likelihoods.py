@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.support.quick import quick
 from tests.support.rows import (
     KEY,
     NUM_LEVELS,
@@ -100,10 +101,9 @@ def test_what_it_has_is_learned(likelihood):
 
 # One of bits, one of levels with several outputs a value, and one with parameters of its own.
 FEW = ("bernoulli", "categorical", "gaussian_optimal_scale")
-SLOW = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in LIKELIHOODS]
 
 
-@pytest.mark.parametrize("likelihood", SLOW)
+@pytest.mark.parametrize("likelihood", quick(LIKELIHOODS, *FEW))
 def test_missing_entries_change_nothing(likelihood):
     """Nor do NaNs there: in q(z|x), in the density or in a gradient, nor in the first bias.
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from tests.support.quick import quick
 from tests.support.rows import KEY, examples_of, make_model, small_options
 from vae_jax.models import make_vae
 
@@ -27,7 +28,7 @@ def test_vampprior_is_the_mean_of_the_posteriors_of_its_pseudo_inputs():
         np.testing.assert_allclose(vae.prior(params, y).log_prob(Z), expected, 1e-4)
 
 
-@pytest.mark.parametrize("pseudo_inputs", ["learned", "data"])
+@pytest.mark.parametrize("pseudo_inputs", quick(["learned", "data"], "data"))
 def test_pseudo_inputs_start_at_training_examples(pseudo_inputs):
     """Three different ones, with a gradient where they are learned. Mutants: one example thrice,
     fixed ones that move."""

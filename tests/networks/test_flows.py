@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.support.quick import quick
 from vae_jax.distributions import Flow, Gaussian, standard_normal
 from vae_jax.networks.flows import AutoregressiveNetwork, make_coupling, make_inverse_autoregressive
 
@@ -20,10 +21,7 @@ CASES = {
     "autoregressive of 1": (make_inverse_autoregressive, 1, 2, CONTEXT),
     "autoregressive of 4": (make_inverse_autoregressive, 4, 3, CONTEXT),
 }
-LEAST = ("coupling of 2", "autoregressive of 1")
-every_case = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in LEAST else ()) for name in CASES]
-)
+every_case = pytest.mark.parametrize("name", quick(CASES, "coupling of 5", "autoregressive of 4"))
 every_maker = pytest.mark.parametrize("make", [make_coupling, make_inverse_autoregressive])
 
 
@@ -204,6 +202,7 @@ def test_new_flow_is_near_the_identity_and_trains_in_every_parameter(make):
             assert np.all(np.isfinite(layer)) and np.any(np.abs(layer) > 1e-4)
 
 
+@pytest.mark.slow
 @every_case
 def test_gradient_of_the_density_is_its_slope(name):
     """Oracle: a central difference, in a random direction. Mutant: a gradient stopped in a loop."""
@@ -254,6 +253,7 @@ def test_jit_changes_nothing_and_vmap_is_a_loop(name):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-4, atol=1e-5), mapped, looped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [pytest.param(make_coupling, marks=pytest.mark.slow), make_inverse_autoregressive]
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from tests.support.quick import quick
 from tests.support.rows import KEY, random_params, small_options
 from vae_jax.datasets import Examples
 from vae_jax.lookup import take_options
@@ -162,7 +163,7 @@ VARIANCES = {
 }
 
 
-@pytest.mark.parametrize("initializer", INITIALIZERS)
+@pytest.mark.parametrize("initializer", quick(INITIALIZERS, "glorot_uniform"))
 def test_kernels_have_the_variance_of_their_formula(initializer):
     """Glorot & Bengio (2010), He et al. (2015), LeCun et al. (1998), four standard errors.
 
@@ -200,6 +201,7 @@ def test_biases_start_at_zero():
         assert ("bias" in jax.tree_util.keystr(path)) == bool(np.all(leaf == 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("initializer", ["he_normal", "he_uniform"])
 def test_every_kernel_of_a_model_has_the_row(initializer):
     """Uniform kernels are bounded, others are not: of encoder and decoder, not of the first alone.

@@ -12,6 +12,7 @@ from scipy import special
 
 from tests.support.gradients import KEYS, make_gradients, project, split
 from tests.support.linear_gaussian import assert_mean_is
+from tests.support.quick import quick
 from tests.support.rows import KEY, make_model
 from vae_jax.objectives import (
     ESTIMATORS,
@@ -28,7 +29,7 @@ DISCRETE = {
     "bernoulli": ("uniform_bits", {"latent_dim": 3}),
 }
 
-discrete = pytest.mark.parametrize("posterior", DISCRETE)
+discrete = pytest.mark.parametrize("posterior", quick(DISCRETE, "categorical"))
 
 
 @functools.cache
@@ -204,6 +205,7 @@ def test_concrete_kl_is_that_of_the_densities(posterior):
     np.testing.assert_allclose(log_ratio[0], expected, 1e-3)
 
 
+@pytest.mark.slow
 @discrete
 def test_concrete_kl_is_in_the_objective(posterior):
     """Of four samples at one key, and beta weighs it. Mutant: the closed form whatever `kl` is."""
@@ -417,6 +419,7 @@ def with_weights_as_they_are(estimation):
     return estimation.bound(of_model) + fit - jax.lax.stop_gradient(fit), terms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimator", "mutant"),
     [

@@ -225,6 +225,7 @@ def test_neither_loss_of_a_factor_vae_reaches_the_others_parameters():
         np.testing.assert_array_equal(leaf, 0)
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_factor_vae_trains_both():
     """Its gradient is that of the ELBO less gamma times the total correlation for the model, and
     that of the discriminator's loss, times 1, for the discriminator; its value is the former's.
@@ -262,6 +263,7 @@ def test_discriminator_loss_is_the_cross_entropy():
     np.testing.assert_allclose(value, -np.mean(np.log(right)), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_discriminator_finds_the_total_correlation_of_correlated_gaussians():
     """Oracle: -log(det R) / 2 = .51 nats, of a correlation of .8.
 

@@ -149,6 +149,7 @@ def test_every_objective_over_batches_says_so():
     assert {n for n in OBJECTIVES if make_objective(n).compares_examples} == set(BATCH_OBJECTIVES)
 
 
+@pytest.mark.slow
 @batch_objectives
 def test_contract_of_an_objective_over_batches(name):
     """Loss and metrics as numbers, elbo = reconstruction - kl; jit = no jit, one trace for two

@@ -108,6 +108,7 @@ def test_loss_is_the_mean_over_a_loop_of_examples(case):
     np.testing.assert_allclose(loss, -np.mean(bounds), 1e-5)
 
 
+@pytest.mark.slow
 def test_jit_changes_nothing_and_two_calls_trace_once(case):
     """Oracle: the second call, with other numbers, without jit.
 

@@ -1,5 +1,6 @@
 """A small VAE on the digits, made ready to train."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -35,18 +36,27 @@ def make_optimizer():
 
 
 def make_state(
-    dataset, num_members=1, ema_decay=0.0, learning_rate=1e-2, optimizer=None, keys=None
+    dataset,
+    num_members=1,
+    ema_decay=0.0,
+    learning_rate=1e-2,
+    optimizer=None,
+    keys=None,
+    transform=jax.jit,
 ):
     """Return the state at step 0, member i with seed i, or with these keys."""
     vae, objective, _ = make_parts(dataset)
-    return training.init_members(
-        jax.vmap(jax.random.key)(jnp.arange(num_members)) if keys is None else keys,
-        {"learning_rate": learning_rate, **objective.hparams},
+    init = functools.partial(
+        training.init_members,
         vae=vae,
         objective=objective,
         optimizer=optimizer or make_optimizer(),
-        examples=datasets.expected_examples(dataset, dataset.train),
         use_ema=ema_decay > 0,
+    )
+    return transform(init)(
+        jax.vmap(jax.random.key)(jnp.arange(num_members)) if keys is None else keys,
+        {"learning_rate": learning_rate, **objective.hparams},
+        examples=datasets.expected_examples(dataset, dataset.train),
     )
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.support.quick import quick
 from tests.training import small
 from vae_jax import training
 
@@ -65,11 +66,12 @@ def test_what_is_no_source_or_no_number_of_steps_is_refused(dataset):
 def test_training_leaves_the_callers_keys(dataset):
     """train_steps consumes its state; the keys that the state was made from stay."""
     keys = jax.random.split(jax.random.key(0), 2)
-    state = small.make_state(dataset, keys=keys)
+    state = small.make_state(dataset, keys=keys, transform=lambda init: init)
     jax.tree.map(lambda leaf: leaf.delete(), state)
     assert jax.random.key_data(keys).shape == (2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_members", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_first_nan_is_found(dataset, num_members):
     """An infinite rate makes the parameters NaN; the operation that meets them first is named."""
@@ -99,7 +101,7 @@ def test_a_failed_run_is_frozen_and_marked(dataset):
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
-@pytest.mark.parametrize("num_members", [1, 2])
+@pytest.mark.parametrize("num_members", quick([1, 2], 2))
 def test_the_update_lowers_for_accelerators(dataset, platform, num_members):
     """jax.export compiles the training call for platforms that this machine need not have."""
     state, train_steps = small.make_run(dataset, num_members)
