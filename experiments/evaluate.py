@@ -1,8 +1,14 @@
-"""Measure a trained run: python -m experiments.evaluate --workdir=DIR [--num_samples=5000]"""
+"""Measure a trained run: python -m experiments.evaluate --workdir=DIR [--num_samples=5000]
 
+With --report=NAME it answers one question in depth: likelihood (how sure is -log p(x), how tight is
+the bound), latents (what each dimension carries, and which are dead) or disentanglement (scores
+against the factors of the data). It then writes NAME.json and pictures, and prints a table.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -10,7 +16,9 @@ from experiments.support import cli, console, measurement, plots, run_folder
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_run
 from experiments.support.memory import check_evaluation_memory
+from experiments.support.reports import latents
 from vae_jax import datasets, evaluation, training
+from vae_jax.lookup import check_options, look_up
 
 _FEWEST_DRAWN = 3  # test examples: two axes of the latent means, and a nearest neighbour
 
@@ -51,22 +59,79 @@ def measure_and_report(
     return numbers
 
 
+class Report(NamedTuple):
+    """A report, whose keyword-only arguments are its options."""
+
+    make: Callable[..., dict[str, Any]]
+    show: Callable[[dict[str, Any]], None]
+
+
+REPORTS = {
+    "latents": Report(latents.report, latents.show),
+}
+# {flag: what it sets}
+OPTIONS = {
+    "protocol": "examples and estimators of the metrics: quick, or full as in the papers",
+    "leave_out": "factors that do not enter, with commas between",
+}
+
+
+def check_report(name: str, options: dict[str, Any]) -> None:
+    """Refuse a report that there is not, and options that it does not take.
+
+    Raises:
+      ValueError: with the reports that are known, or that take the option.
+    """
+    look_up(REPORTS, name, "--report")
+    check_options(options, [("report", name)], {"report": REPORTS})
+
+
+def write_report(
+    name: str,
+    run: Run,
+    how_measured: Evaluation,
+    state: training.TrainState,
+    workdir: Path,
+    options: dict[str, Any],
+) -> None:
+    """Measure what a report says, write it to workdir/NAME.json and print its table."""
+    started = time.monotonic()
+    content = REPORTS[name].make(run, how_measured, state, workdir, **options)
+    about = {"report": name, "versions": run_folder.versions(), "device": console.device_line()}
+    seconds = {"report_seconds": round(time.monotonic() - started, 1)}
+    run_folder.write_json(workdir / f"{name}.json", about | content | seconds)
+    REPORTS[name].show(content)
+    console.say(f"{workdir / name}.json has all numbers, {workdir / 'figures'} the pictures")
+
+
 def main() -> None:
     """Parse what the command line says and measure that run."""
     with cli.user_errors():
         cli.use_machine_flags()
-        workdir = Path(flags.FLAGS.workdir)
+        workdir, report = Path(flags.FLAGS.workdir), flags.FLAGS.report
+        options = {name: flags.FLAGS[name].value for name in OPTIONS}
+        options = {name: value for name, value in options.items() if value is not None}
+        if report:
+            check_report(report, options)
+        elif options:
+            raise ValueError(f"--{next(iter(options))} is an option of --report")
         run_folder.check_places(workdir)
         run, how_measured, state = load_run(workdir)
         run_folder.check_figures(workdir / "figures", plots.figure_folders(run))
         if flags.FLAGS.num_samples is not None:
             how_measured = how_measured._replace(num_samples=flags.FLAGS.num_samples)
         check_evaluation_memory(run, how_measured, datasets.num_examples(run.dataset.test))
-        measure_and_report(run, how_measured, state, workdir, "evaluation.json", {})
+        if report:
+            write_report(report, run, how_measured, state, workdir, options)
+        else:
+            measure_and_report(run, how_measured, state, workdir, "evaluation.json", {})
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "folder of the run")
     flags.DEFINE_integer("num_samples", None, "importance samples per example", lower_bound=1)
+    flags.DEFINE_string("report", None, f"what to measure in depth: {', '.join(REPORTS)}")
+    for option, meaning in OPTIONS.items():
+        flags.DEFINE_string(option, None, f"of a report: {meaning}")
     cli.define_machine_flags()
     cli.run_program(main, required=("workdir",))

@@ -6,8 +6,11 @@ import functools
 import jax
 import numpy as np
 
+from experiments.support import console
 from experiments.support.assembly import Evaluation, Run
 from vae_jax import datasets, evaluation, training
+
+_MOST_NAMED = 12  # latent dimensions
 
 
 def model_examples(run: Run, how: Evaluation, split: str) -> datasets.Examples:
@@ -48,14 +51,47 @@ def make_validation(run: Run, how: Evaluation) -> Callable:
     """
     measure, accuracies = make_run_measure(run, how, num_samples=1), make_accuracies(run)
     examples = functools.cache(lambda: model_examples(run, how, "validation"))  # not at the start
+    is_told = False
 
     def validate(state):
+        nonlocal is_told
         measured = measure_members(run, state, measure, examples(), how.batch_size)
+        if not is_told and 2 * int(state.step) >= run.num_steps:
+            collapse = describe_collapse(run, has_failed(state), measured)
+            is_told = bool(collapse)
+            if collapse:
+                console.say(collapse)
         numbers = evaluation.mean_bounds(measured)
         numbers |= accuracies(state, examples(), how.batch_size)
         return evaluation.leave_out(has_failed(state), numbers)
 
     return validate
+
+
+def describe_collapse(run: Run, failed: np.ndarray, measured: list[dict[str, np.ndarray]]) -> str:
+    """Return one line that names the latent dimensions that are dead, or "" where none is.
+
+    Args:
+      run: the run.
+      failed: whether each member has failed.
+      measured: what `measure_members` returned.
+    """
+    active = [evaluation.is_active(each["posterior_mean"], run.vae.latents) for each in measured]
+    dead = {
+        name: np.flatnonzero(~each).tolist()
+        for name, each, has_failed in zip(run.member_names, active, failed, strict=True)
+        if not has_failed and not each.all()
+    }
+    if not dead:
+        return ""
+    name, places = max(dead.items(), key=lambda item: len(item[1]))
+    listed = ", ".join(map(str, places[:_MOST_NAMED]))
+    listed += ", ..." if len(places) > _MOST_NAMED else ""
+    of = f" of {name} ({len(dead)} of {len(active)} members have some)" * (len(active) > 1)
+    return (
+        f"note: {len(places)} of {len(active[0])} latent dimensions{of} are dead, that is, tell "
+        f"nothing of x: {listed}; a smaller beta, its warm-up or objective.name=free_bits keep more"
+    )
 
 
 def make_accuracies(run: Run) -> Callable[..., dict[str, list[float]]]:

@@ -211,7 +211,7 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
     """
     if not (workdir / "config.json").exists():
         return
-    old, new = (_flatten(each) for each in (read_content(workdir)["config"], config))
+    old, new = (flatten(each) for each in (read_content(workdir)["config"], config))
     changed = [
         field
         for field in sorted(old | new)
@@ -231,6 +231,11 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
         )
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
 def write_config(
     workdir: Path,
     config: Mapping[str, Any],
@@ -240,17 +245,17 @@ def write_config(
     members: Sequence[str],
 ) -> None:
     """Write config.json: the resolved config, versions, device, what the data were, members."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    content = {"layout": _LAYOUT, "config": config, "versions": versions, "device": device}
+    content = {"layout": _LAYOUT, "config": config, "versions": versions(), "device": device}
     data = {"data": fingerprint, "outline": datasets.outline_of(dataset)}
     write_json(workdir / "config.json", content | data | {"members": members})
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return {"block.field": value} of a config."""
     flat = {}
     for name, value in tree.items():
         is_block = isinstance(value, dict)
-        flat |= _flatten(value, f"{prefix}{name}.") if is_block else {f"{prefix}{name}": value}
+        flat |= flatten(value, f"{prefix}{name}.") if is_block else {f"{prefix}{name}": value}
     return flat
 
 

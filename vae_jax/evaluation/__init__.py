@@ -1,5 +1,6 @@
 """Measuring a trained model: every example once, with noise that is keyed by its index."""
 
+from vae_jax.evaluation.aggregate import CodeDensities, code_densities
 from vae_jax.evaluation.classifier import make_accuracy
 from vae_jax.evaluation.estimates import Estimate, best_evaluations, bits_per_dim, estimate
 from vae_jax.evaluation.examples import map_examples, over_examples
@@ -20,11 +21,17 @@ from vae_jax.evaluation.gradient_statistics import (
     slope_of_signal_to_noise,
 )
 from vae_jax.evaluation.keys import EvaluationKeys, evaluation_keys, sample_keys
-from vae_jax.evaluation.latents import active_units, is_active, posterior_means
+from vae_jax.evaluation.latents import (
+    active_units,
+    is_active,
+    kl_of_each_dimension,
+    posterior_means,
+)
 from vae_jax.evaluation.measure import draw_in_chunks, make_measure, terms_of_example
 from vae_jax.evaluation.summary import leave_out, mean_bounds, summarize
 
 __all__ = [
+    "CodeDensities",
     "Comparison",
     "Estimate",
     "EvaluationKeys",
@@ -33,12 +40,14 @@ __all__ = [
     "best_evaluations",
     "bits_per_dim",
     "choose_parameters",
+    "code_densities",
     "compare_gradient_estimators",
     "draw_in_chunks",
     "estimate",
     "evaluation_keys",
     "is_active",
     "join_groups",
+    "kl_of_each_dimension",
     "leave_out",
     "make_accuracy",
     "make_group_moments",

@@ -27,6 +27,8 @@ class EvaluationKeys(NamedTuple):
     """For pictures; split into one key for each."""
     codes: Any
     """For samples that stand for an example whose posterior has no mean; folded with its index."""
+    aggregate: Any
+    """For one sample of z per example, of the aggregate posterior; folded with its index."""
 
 
 def evaluation_keys(key: Key[Array, ""]) -> EvaluationKeys:

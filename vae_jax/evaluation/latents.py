@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Key
 import numpy as np
 
+from vae_jax.distributions import kl_factorizes, kl_per_dimension
+
 
 def posterior_means(key: Key[Array, ""], q: Any, num_samples: int = 100) -> dict[str, Array]:
     """Return E_q[z] of one example; each of two stochastic layers has its own name.
@@ -29,6 +31,18 @@ def posterior_means(key: Key[Array, ""], q: Any, num_samples: int = 100) -> dict
     if not isinstance(mean, tuple):
         return {"posterior_mean": mean}
     return {"posterior_mean": mean[0], "posterior_mean_upper": mean[1]}
+
+
+def kl_of_each_dimension(q: Any, p: Any) -> dict[str, Float[Array, "latent"]]:
+    """Return {"kl_per_dimension": KL(q(z_j|x) || p(z_j)) of each j, in nats} of one example.
+
+    {} where the pair does not factorize. A variable of several classes is one dimension.
+
+    Args:
+      q: q(z|x).
+      p: p(z).
+    """
+    return {"kl_per_dimension": kl_per_dimension(q, p)} if kl_factorizes(q, p) else {}
 
 
 def is_active(

@@ -19,6 +19,7 @@ from vae_jax.figures.images import (
     image_grids,
     side_by_side,
 )
+from vae_jax.figures.latents import kl_bars, rate_distortion
 
 __all__ = [
     "BAR_HEIGHT",
@@ -32,7 +33,9 @@ __all__ = [
     "bars_for",
     "image_grid",
     "image_grids",
+    "kl_bars",
     "latent_scatter",
+    "rate_distortion",
     "side_by_side",
     "signal_to_noise_curves",
     "training_curves",
