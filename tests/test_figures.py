@@ -345,3 +345,27 @@ def test_vectors_are_bars_but_for_flat_images(shape, are_bars):
     if are_bars:
         images = figures.as_bars(xs, bars)
         assert images.shape[0] == 5 and images.shape[-1] == 3 and images.shape[1] >= 48
+
+
+def test_bars_of_latents_are_sorted_and_dead_ones_are_orange():
+    """Mutants: the names of the dimensions in their own order, the color of another bar."""
+    kl, active = {"a": np.array([0.1, 3.0, 1.0])}, {"a": np.array([False, True, True])}
+    axes = figures.kl_bars(kl, active, "KL", "title").axes[0]
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights == [3.0, 1.0, 0.1]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "0"]
+    colors = [bar.get_facecolor() for bar in axes.patches]
+    assert colors[0] == colors[1] != colors[2]
+    assert axes.get_title() == "2 of 3 active"
+
+
+def test_lines_of_equal_elbo_are_where_rate_and_distortion_add_up():
+    """And the curve joins the means of the points by their rates. Mutants: the axes exchanged, the
+    points joined as they come."""
+    points = {"beta=1": [(20.0, 80.0), (22.0, 82.0)], "beta=4": [(5.0, 110.0)]}
+    curve, *lines = figures.rate_distortion(points, "title").axes[0].lines
+    np.testing.assert_allclose(curve.get_xydata(), [[5, 110], [21, 81]])
+    assert len(lines) > 2
+    for line in lines:
+        totals = np.sum(line.get_xydata(), axis=1)
+        np.testing.assert_allclose(totals[0], totals[1])

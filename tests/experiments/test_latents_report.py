@@ -43,7 +43,7 @@ def test_the_report_of_a_run(loaded, tmp_path, capsys):
         assert each["active_units"] == 10 - len(each["dead"])
     assert len({each["rate"]["mean"] for each in members.values()}) == len(members) == 2
     assert (tmp_path / "figures" / "latents.png").read_bytes().startswith(b"\x89PNG")
-    assert "is at most log N" in capsys.readouterr().out
+    assert "cannot exceed log N" in capsys.readouterr().out
 
 
 def test_dead_dimensions_are_named(loaded):

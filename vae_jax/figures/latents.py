@@ -16,6 +16,8 @@ def kl_bars(
 ) -> Any:
     """Draw a number of each latent dimension as bars, the largest first, a panel per member.
 
+    Bars of dimensions that are not active are orange.
+
     Args:
       kl: {member: one number per dimension}, such as the KL in nats; the first eight are drawn.
       active: {member: whether each dimension is active}.
@@ -36,20 +38,17 @@ def kl_bars(
     for axes, name in zip(panels.flat, shown, strict=False):
         order = np.argsort(-np.asarray(kl[name]))
         _draw_bars(axes, np.asarray(kl[name])[order], np.asarray(active[name])[order], order)
-        if len(shown) > 1:
-            axes.set_title(name, fontsize=10)
+        counts = f"{np.sum(active[name])} of {len(order)} active"
+        axes.set_title(f"{name}: {counts}" if len(shown) > 1 else counts, fontsize=10)
     for axes in panels.flat[len(shown) :]:
         axes.set_visible(False)
     panels[0, 0].set_ylabel(quantity)
-    panels[0, 0].legend(fontsize=9.5, loc="upper right", frameon=False)
     return figure
 
 
 def _draw_bars(axes: Any, values: np.ndarray, is_active: np.ndarray, order: np.ndarray) -> None:
     places = np.arange(len(values))
-    for mask, color, label in ((is_active, TRAINING, "active"), (~is_active, VALIDATION, "dead")):
-        if np.any(mask):
-            axes.bar(places[mask], values[mask], color=color, label=f"{label}: {mask.sum()}")
+    axes.bar(places, values, color=np.where(is_active, TRAINING, VALIDATION))
     every = -(-len(values) // 20)
     axes.set_xticks(places[::every], [str(i) for i in order[::every]], fontsize=9)
     axes.set_xlabel("latent dimension", fontsize=10)
@@ -67,9 +66,9 @@ def rate_distortion(points: Mapping[str, Sequence[tuple[float, float]]], title: 
       points: {name of a point of a sweep: (rate, distortion) of each of its members}.
       title: above the picture.
     """
-    lines = wrap_title(title, 640)
+    lines = wrap_title(title, 740)
     top = 12 + LINE * len(lines)
-    figure = make_figure(720, 520 + top)
+    figure = make_figure(820, 520 + top)
     write_title(figure, lines, 0.02)
     figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - top / (520 + top)))
     axes = figure.subplots()
@@ -81,7 +80,8 @@ def rate_distortion(points: Mapping[str, Sequence[tuple[float, float]]], title: 
     _draw_equal_elbos(axes)
     axes.set_xlabel("rate: KL(q(z|x) || p(z)), nats per example")
     axes.set_ylabel("distortion: -E log p(x|z), nats per example")
-    axes.legend(fontsize=9.5, frameon=False)
+    outside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "frameon": False}
+    axes.legend(fontsize=9.5, **outside)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

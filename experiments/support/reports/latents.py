@@ -20,12 +20,13 @@ from vae_jax import datasets, evaluation, figures, models, training
 
 _MOST_SAMPLES = 100  # of z per example: enough for the mean of log p(x|z)
 _MOST_EXAMPLES = 2000  # of the aggregate posterior, whose densities are as many squared
+_MOST_PANELS = 8
 _LABELS = {
     "elbo": "ELBO",
-    "rate": "rate, KL(q(z|x) || p(z))",
-    "distortion": "distortion, -E log p(x|z)",
-    "index_code_mi": "I(z; n), of the KL",
-    "marginal_kl": "KL(q(z) || p(z)), of the KL",
+    "rate": "KL (rate)",
+    "distortion": "distortion",
+    "index_code_mi": "I(z; n)",
+    "marginal_kl": "marginal KL",
 }
 _MEANINGS = {
     "rate": "mean KL(q(z|x) || p(z)) of the test examples, beta = 1",
@@ -136,6 +137,9 @@ def _draw(content: Mapping[str, Any], run: Run, folder: Path) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {name: each for name, each in members.items() if each["kl_per_dimension"]}
+    if len(drawn) > _MOST_PANELS and len(run.points) > 1:  # one seed of each point
+        firsts = [run.member_names[indices[0]] for indices in run.points.values()]
+        drawn = {name: drawn[name] for name in firsts if name in drawn}
     if drawn:
         kl = {name: np.array(each["kl_per_dimension"]) for name, each in drawn.items()}
         active = {
@@ -177,7 +181,9 @@ def show(content: Mapping[str, Any]) -> None:
     console.console.print(table)
     most = content["most_index_code_mi"]
     console.say(
-        f"I(z; n) of {content['aggregate_examples']:,} examples is at most log N = {most:.2f} nats"
+        "KL(q(z|x) || p(z)) is I(z; n), what z tells of the example n, and the marginal KL(q(z) || "
+        f"p(z)); of {content['aggregate_examples']:,} examples I(z; n) cannot exceed log N = "
+        f"{most:.2f} nats"
     )
     for name, each in members.items():
         if each and each.get("dead"):
