@@ -11,7 +11,9 @@ from vae_jax.datasets.binarization import BINARIZATIONS, binarize
 from vae_jax.datasets.data import (
     Dataset,
     Examples,
+    Factor,
     Values,
+    factors_of,
     fingerprint,
     num_examples,
 )
@@ -36,11 +38,13 @@ __all__ = [
     "Batches",
     "Dataset",
     "Examples",
+    "Factor",
     "Values",
     "binarize",
     "check_array",
     "check_examples",
     "expected_examples",
+    "factors_of",
     "fingerprint",
     "from_arrays",
     "from_outline",
