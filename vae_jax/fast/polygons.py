@@ -1,7 +1,7 @@
 """Filling a polygon in exact integer arithmetic."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, UInt8
 import numpy as np
 
 SUBPIXELS = 256
@@ -9,7 +9,7 @@ SUBPIXELS = 256
 
 
 def plain_fill(
-    vertices: Int[Array, "vertices 2"], edges: Int[Array, "size crossings"]
+    vertices: Int[Array, "vertices 2"], edges: UInt8[Array, "size crossings"]
 ) -> Bool[Array, "size size"]:
     """Return which pixels lie inside a polygon, by the even-odd rule.
 
@@ -32,7 +32,7 @@ def plain_fill(
 
 
 def fill(
-    vertices: Int[Array, "vertices 2"], edges: Int[Array, "size crossings"]
+    vertices: Int[Array, "vertices 2"], edges: UInt8[Array, "size crossings"]
 ) -> Bool[Array, "size size"]:
     """Return what `plain_fill` returns, of the edges alone that cross each row.
 
