@@ -188,6 +188,7 @@ def test_dsprites_of_tfds_are_the_sprites(data):
         ("sprites", {"binarization": "dynamic"}, "binarization='dynamic' is an option of"),
         ("sprites", {"num_test": 0}, "num_test must be >= 1, got 0"),
         ("sprites", {"num_test": 737_000}, "num_test must be at most 736,279, got 737000"),
+        ("sprites", {"num_train": 734_281}, "num_train must be at most 734,280, got 734281"),
         ("sprites", {"num_labels": 10}, "num_labels=10 needs labels, but sprites has no labels"),
         ("dsprites", {"data_dir": "/nowhere"}, "dsprites 2.0.0 is not prepared in '/nowhere'"),
     ],

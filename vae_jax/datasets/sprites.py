@@ -99,13 +99,16 @@ def render_sprites(indices: Int[Array, "examples"]) -> UInt8[Array, "examples 64
 RENDERINGS: dict[str, Callable[[Array], Array]] = {"sprites": render_sprites}
 
 
-def load_sprites(*, num_validation: int = 1000, num_test: int = 2000, seed: int = 0) -> Dataset:
+def load_sprites(
+    *, num_train: int = 0, num_validation: int = 1000, num_test: int = 2000, seed: int = 0
+) -> Dataset:
     """dSprites, 737,280 images of 64x64 bits with five factors, rendered inside the training step.
 
-    An example is stored as its index in dSprites' order; nothing is downloaded. Training draws from
-    all images that are held out neither for validation nor for the test.
+    An example is stored as its index in dSprites' order; nothing is downloaded. Training draws its
+    images at random, with replacement: an epoch is as many draws as there are training images.
 
     Args:
+      num_train: images that training draws from; 0: all that are not held out.
       num_validation: images held out for validation, drawn at random.
       num_test: images held out for the test, drawn at random.
       seed: of the split.
@@ -114,10 +117,12 @@ def load_sprites(*, num_validation: int = 1000, num_test: int = 2000, seed: int 
       ValueError: no image is left for one of the three parts.
     """
     indices = np.arange(NUM_SPRITES, dtype=np.int32)
-    parts = _split(Examples(indices), num_validation, num_test, seed)
+    train, *held_out = _split(Examples(indices), num_validation, num_test, seed)
+    check_whole(0, len(train.x), num_train=num_train)
+    train = Examples(train.x[: num_train or None])
     shape = (_SIZE, _SIZE, 1)
     values = Values(shape, 1.0, (0.0, 1.0), "static", True, "bernoulli", rendering="sprites")
-    return Dataset("sprites", *parts, values, factors=FACTORS)
+    return Dataset("sprites", train, *held_out, values, factors=FACTORS)
 
 
 def load_dsprites(
