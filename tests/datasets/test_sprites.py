@@ -141,7 +141,9 @@ def test_an_outline_knows_factors_and_rendering(data):
     again = datasets.from_outline(json.loads(json.dumps(datasets.outline_of(data))))
     assert again.factors == data.factors and again.values == data.values
     assert again.train.x.shape == data.train.x.shape and again.train.x.dtype == np.int32
-    assert not datasets.with_images(again).is_rendered and again.is_rendered
+    images = datasets.with_images(again)
+    assert images.train.x.shape == (len(data.train.x), 64, 64, 1) and not images.is_rendered
+    assert again.is_rendered and datasets.with_images(images) is images
 
 
 def test_a_part_of_dsprites_has_the_factors_that_are_there(monkeypatch):

@@ -16,7 +16,6 @@ from vae_jax.datasets.data import (
     factors_of,
     fingerprint,
     num_examples,
-    with_images,
 )
 from vae_jax.datasets.labels import keep_labels
 from vae_jax.datasets.loaders import (
@@ -31,7 +30,7 @@ from vae_jax.datasets.loaders import (
 )
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
-from vae_jax.datasets.outlines import from_outline, outline_of
+from vae_jax.datasets.outlines import from_outline, outline_of, with_images
 from vae_jax.datasets.sprites import (
     RENDERINGS,
     load_dsprites,

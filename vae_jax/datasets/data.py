@@ -161,16 +161,6 @@ def num_examples(examples: Examples) -> int:
     return len(jax.tree.leaves(examples.x)[0])
 
 
-def with_images(dataset: Dataset) -> Dataset:
-    """Return the data set with examples stored as images, in the place of indices to be rendered.
-
-    Its own examples are then not to be used.
-    """
-    if not dataset.is_rendered:
-        return dataset
-    return dataset._replace(values=dataset.values._replace(rendering=""))
-
-
 def factors_of(dataset: Dataset, examples: Examples) -> np.ndarray:
     """Return the index of each factor's value, of stored examples: int32, (examples, factors).
 

@@ -61,6 +61,17 @@ def from_outline(outline: Mapping[str, Any]) -> Dataset:
     return dataset._replace(given=bits[:size].reshape(dataset.shape).astype(np.float32))
 
 
+def with_images(dataset: Dataset) -> Dataset:
+    """Return the outline of a rendered set with its images stored, in the place of their indices.
+
+    Of other sets, return the data set itself.
+    """
+    if not dataset.is_rendered:
+        return dataset
+    images = dataset._replace(values=dataset.values._replace(rendering=""))
+    return from_outline(outline_of(images))
+
+
 def _stored(count, values):
     if values.rendering:
         return jax.ShapeDtypeStruct((count,), np.int32)
