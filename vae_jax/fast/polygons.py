@@ -1,5 +1,6 @@
 """Filling a polygon in exact integer arithmetic."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, UInt8
 import numpy as np
@@ -50,10 +51,13 @@ def fill(
     beyond = (x0 - SUBPIXELS // 2) * height + (rows - y0) * (x1 - x0) * jnp.sign(y1 - y0)
     first = jnp.where(edges < count, -(-beyond // (SUBPIXELS * height)), size).astype(jnp.int16)
     columns = jnp.arange(size, dtype=jnp.int16)
-    inside = jnp.zeros((size, size), bool)
-    for each in first.T:
-        inside ^= columns >= each[:, None]
-    return inside
+
+    def cross(i, inside):
+        return inside ^ (columns >= first[:, i, None])
+
+    # A loop, before which XLA computes all crossings once: it would do so again for each pixel, and
+    # for each use of the image, and an MLP's step would take twice the time.
+    return jax.lax.fori_loop(0, first.shape[1], cross, jnp.zeros((size, size), bool))
 
 
 def edges_of_rows(ys: np.ndarray, size: int) -> np.ndarray:
