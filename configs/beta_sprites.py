@@ -3,8 +3,9 @@
     python -m experiments.train --config=configs/beta_sprites.py
 
 4096-200-200-10, one epoch of 11,473 batches of 64 images, each rendered inside the training step;
-nothing is downloaded. Half of an epoch shows position and scale in reconstructions and traversals:
-five latents are used, of which one carries scale. Three betas with five seeds each:
+nothing is downloaded. A step takes about 6 ms on two cores. Half of the epoch shows position and
+scale: the ELBO of the test set is -110.5 nats, five latents are used (KL 10.5 nats), one of them
+carries scale and three position, which is still folded. Three betas with five seeds each:
 
     python -m experiments.train --config=configs/beta_sprites.py \\
       --config.sweep="objective.beta=1,4,8" --config.num_seeds=5
