@@ -23,6 +23,14 @@ def made_up_images(shape: tuple[int, ...], count: int = 20_000) -> np.ndarray:
     return np.where(ink < 51, np.maximum(grey, 1), np.uint8(0))
 
 
+def made_up_data(shape: tuple[int, ...], num_classes: int | None = None) -> datasets.Dataset:
+    """Return made-up images, binarized dynamically, of which some labels are missing."""
+    images = made_up_images(shape)
+    labels = None if num_classes is None else np.arange(len(images)) % (num_classes + 1) - 1
+    examples = datasets.Examples(images, labels)
+    return datasets.make_dataset("made up", examples, examples, examples, 255.0, "dynamic")
+
+
 def make_run(
     batch_size: int,
     hidden: tuple[int, ...] = (200, 200),
@@ -30,21 +38,15 @@ def make_run(
     num_members: int = 1,
     objective: str = "elbo",
     objective_options: dict[str, Any] | None = None,
+    data: datasets.Dataset | None = None,
     **vae_options: Any,
 ) -> Run:
-    """Make run(num_steps) of `num_members` models, binarized dynamically, by Adam.
+    """Make run(num_steps) of `num_members` models by Adam, of made-up images or `data`.
 
     As the training program does, it uses all devices that divide the members or the batch.
     """
-    images = made_up_images(shape)
-    # Labels, of which some are missing, for a model that is given the class.
-    labels = (
-        np.arange(len(images)) % (vae_options["condition"] + 1) - 1
-        if "condition" in vae_options
-        else None
-    )
-    examples = datasets.Examples(images, labels)
-    data = datasets.make_dataset("made up", examples, examples, examples, 255.0, "dynamic")
+    if data is None:
+        data = made_up_data(shape, vae_options.get("condition"))
     vae = models.make_vae(shape, **{"latent_dim": 50, "hidden": hidden} | vae_options)
     bound = objectives.make_objective(objective, **objective_options or {})
     adam, batches = training.make_optimizer("adam"), datasets.make_batches(data, batch_size)
@@ -57,8 +59,8 @@ def make_run(
     )
 
     hparams = {"learning_rate": 1e-3, **bound.hparams}
-    some = jax.tree.map(lambda leaf: leaf[:1000], data.train)
-    some = some._replace(x=some.x / np.float32(data.maximum))
+    some = jax.tree.map(lambda leaf: leaf[:100], data.train)
+    some = datasets.expected_examples(data, some)
     init = functools.partial(training.init_members, hparams=hparams, vae=vae, objective=bound)
     init = jax.jit(functools.partial(init, optimizer=adam, examples=some))
     state = placed.put(init(jax.random.split(threefry.key(0), num_members)))

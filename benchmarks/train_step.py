@@ -2,18 +2,20 @@
 
 Sections (--only=mlp --only=...): `mlp` against peers and the bare matrix products; `iwae`, K = 50,
 against the products; `members`, many models at once against as many alone; `conv`, the dSprites
-pair; `rows`, other posteriors and priors beside the diagonal Gaussian's; `growth`, a step against
-its size. --json=FILE keeps the numbers, --figure=FILE draws the growth; --reduced only shows that
-all runs.
+pair; `sprites`, images rendered in the step against stored ones; `rows`, other posteriors and
+priors beside the diagonal Gaussian's; `growth`, a step against its size. --json=FILE keeps the
+numbers, --figure=FILE draws the growth; --reduced only shows that all runs.
 """
 
 import math
 
 from absl import app, flags
 import jax
+import numpy as np
 
 from benchmarks import growth, ours, peers, products, timing
 from benchmarks.ours import Step
+from vae_jax import datasets
 
 _SMALL = Step(hidden=8)  # of the reduced form: its sections share what they compile
 
@@ -72,6 +74,27 @@ def compare_conv(rounds: int, reduced: bool) -> list:
     return [timing.report("dSprites pair, 64x64, batch 64", milliseconds, "vae_jax")]
 
 
+def compare_sprites(rounds: int, reduced: bool) -> list:
+    """Sprites at batch 64, rendered in the step and stored, for a convolutional and a dense VAE."""
+    rendered = datasets.load_sprites()
+    examples = datasets.Examples(np.asarray(datasets.render_sprites(rendered.train.x[:20_000])))
+    stored = datasets.make_dataset("stored", examples, examples, examples, 1.0, "none")
+    conv = {"network": "conv", "channels": (32, 32, 64, 64), "hidden": (256,)}
+    networks = {"conv": conv, "mlp": {"hidden": (200, 200)}}
+    if reduced:  # two compilations
+        networks = {"mlp": {"hidden": (2,)}}
+    size = {"shape": rendered.shape, "latent_dim": 10, "activation": "relu"}
+    results = []
+    for name, network in networks.items():
+        runs = {
+            how: ours.make_run(2 if reduced else 64, data=data, **size, **network)
+            for how, data in {"rendered": rendered, "stored": stored}.items()
+        }
+        milliseconds = timing.interleave(runs, rounds)
+        results.append(timing.report(f"sprites, {name}, batch 64", milliseconds, "stored"))
+    return results
+
+
 def compare_rows(rounds: int, reduced: bool) -> list:
     """784-300-300-50, batch 100: other posteriors and priors beside the diagonal Gaussian's."""
     hidden, count, batch_size = (8, 2, 2) if reduced else (300, 500, 100)
@@ -104,6 +127,7 @@ SECTIONS = {
     "iwae": compare_iwae,
     "members": compare_members,
     "conv": compare_conv,
+    "sprites": compare_sprites,
     "rows": compare_rows,
     "growth": measure_growth,
 }

@@ -228,6 +228,7 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
     batch_size = min(how_measured.batch_size, count)
     how_measured = how_measured._replace(num_samples=num_samples, batch_size=batch_size)
     check_evaluation_memory(run, how_measured, count)
+    run = run._replace(dataset=datasets.with_images(run.dataset))  # those of the file are images
     track = console.track(f"examples, {num_samples} importance samples each", batch_size)
     with run_folder.output_file(Path(output)) as file:
         dynamic = [each for each in run.dataset.fields.values() if each.binarization == "dynamic"]

@@ -136,7 +136,7 @@ def test_schedule_can_be_made(schedule):
 
 
 # What stands for the source of a data set that is not at hand.
-IMAGES = np.random.default_rng(0).integers(0, 2, (500, 28, 28, 1)).astype(np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 2, (4000, 28, 28, 1)).astype(np.uint8)
 
 
 @pytest.fixture
@@ -144,11 +144,11 @@ def sources(monkeypatch, tmp_path):
     """Arrays in the place of TFDS's and of one's own file."""
 
     def read_tfds(name, version, data_dir, download, features, splits=("train", "test")):
-        columns = {"x": IMAGES, "y": np.arange(500) % 10}
-        part = {name: columns[name] for name in features}
+        part = {name: IMAGES if name == "x" else np.arange(4000) % 10 for name in features}
         return dict.fromkeys(splits, part)
 
-    monkeypatch.setattr(datasets.loaders, "read_tfds", read_tfds)
+    for module in (datasets.loaders, datasets.sprites):
+        monkeypatch.setattr(module, "read_tfds", read_tfds)
     path = tmp_path / "own.npz"
     np.savez(path, x=np.random.default_rng(0).uniform(size=(50, 3)).astype(np.float32))
     return str(path)

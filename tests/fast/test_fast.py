@@ -17,7 +17,17 @@ import optax
 import pytest
 
 from vae_jax import fast
-from vae_jax.fast import adam, bits, convolutions, mapping, mixtures, reductions, threefry, updates
+from vae_jax.fast import (
+    adam,
+    bits,
+    convolutions,
+    mapping,
+    mixtures,
+    polygons,
+    reductions,
+    threefry,
+    updates,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -100,6 +110,12 @@ def words(make):
     return ours, jaxs, (123456789,)
 
 
+def star(size=40, count=11):
+    """Return a polygon that crosses itself, several times in a row, and the edges of its rows."""
+    vertices = RNG.integers(0, polygons.SUBPIXELS * size, (count, 2)).astype(np.int32)
+    return vertices, polygons.edges_of_rows(vertices[None, :, 1], size)[0]
+
+
 WEIGHTS = {"bias": normal(3), "kernel": normal(2, 3)}
 FIVE_GRADIENTS = {"bias": normal(5, 3), "kernel": normal(5, 2, 3)}
 BITS = RNG.integers(0, 2, 784).astype(np.float32)
@@ -159,6 +175,7 @@ CASES = [
     mapping_case(5, "of all"),
     mapping_case(3, "of fewer than a group", at_once=4),
     pair(updates, "update_after_backward", WEIGHTS, FIVE_GRADIENTS, lift=of_sgd),
+    pair(polygons, "fill", *star()),
     Case("split", *words(lambda key: jax.random.split(key, (3, 5)))),
     Case("fold_in", *words(lambda key: jax.random.fold_in(key, 77))),
 ]

@@ -19,6 +19,13 @@ class Examples(NamedTuple):
     y: Any = None
 
 
+class Factor(NamedTuple):
+    """One factor of variation: it takes the values of index 0 .. size - 1."""
+
+    name: str
+    size: int
+
+
 class Values(NamedTuple):
     """What the stored numbers of one array are, and how the model sees them."""
 
@@ -35,6 +42,8 @@ class Values(NamedTuple):
     """Whether all stored values are integers."""
     likelihood: str = ""
     """The row of `models.LIKELIHOODS` that suits them, or "" where they do not tell."""
+    rendering: str = ""
+    """The row of `RENDERINGS` that makes the image of a stored index; "": images are stored."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -81,6 +90,8 @@ class Dataset(NamedTuple):
     """How many training examples have a label, where y of the others is -1; None: all that do."""
     given: Any = None
     """Which pixels are y instead of x, as 0. and 1. in the shape of x; None: y is as stored."""
+    factors: tuple[Factor, ...] | None = None
+    """The factors of variation, where they are known: see `factors_of`."""
 
     @property
     def fields(self) -> dict[str, Values]:
@@ -106,6 +117,11 @@ class Dataset(NamedTuple):
     def binarization(self) -> Any:
         """How bits are drawn, or {field: how}."""
         return self.by_field("binarization")
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether a stored x is an index, of which the image is rendered."""
+        return self.is_plain and bool(self.values.rendering)
 
     @property
     def is_masked(self) -> bool:
@@ -143,6 +159,23 @@ class Dataset(NamedTuple):
 def num_examples(examples: Examples) -> int:
     """Return how many examples there are."""
     return len(jax.tree.leaves(examples.x)[0])
+
+
+def factors_of(dataset: Dataset, examples: Examples) -> np.ndarray:
+    """Return the index of each factor's value, of stored examples: int32, (examples, factors).
+
+    Of a rendered set, a stored x is the index of an image in the grid of all factors, of which the
+    last one varies fastest; of other sets, the factors are the columns of y.
+
+    Raises:
+      ValueError: a data set without factors.
+    """
+    if dataset.factors is None:
+        raise ValueError(f"{dataset.name} has no factors of variation: sprites and dsprites have")
+    if not dataset.is_rendered:
+        return np.asarray(examples.y, np.int32)
+    sizes = [factor.size for factor in dataset.factors]
+    return np.stack(np.unravel_index(np.asarray(examples.x), sizes), axis=-1).astype(np.int32)
 
 
 def fingerprint(dataset: Dataset) -> str:
