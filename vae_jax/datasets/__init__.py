@@ -15,6 +15,7 @@ from vae_jax.datasets.data import (
     fingerprint,
     num_examples,
 )
+from vae_jax.datasets.images import load_images
 from vae_jax.datasets.labels import keep_labels
 from vae_jax.datasets.loaders import (
     DATASETS,
@@ -23,8 +24,10 @@ from vae_jax.datasets.loaders import (
     load_dataset,
     load_digit_halves,
     load_digits,
+    load_fashion_mnist,
     load_mnist,
     load_npz,
+    load_omniglot,
 )
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
@@ -49,8 +52,11 @@ __all__ = [
     "load_dataset",
     "load_digit_halves",
     "load_digits",
+    "load_fashion_mnist",
+    "load_images",
     "load_mnist",
     "load_npz",
+    "load_omniglot",
     "make_batches",
     "make_dataset",
     "num_examples",
