@@ -32,17 +32,26 @@ from vae_jax.datasets.loaders import (
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
 from vae_jax.datasets.outlines import from_outline, outline_of
+from vae_jax.datasets.streaming import (
+    Chunk,
+    chunk_bytes,
+    make_streamed_batches,
+    num_bytes,
+    stream,
+)
 
 __all__ = [
     "BINARIZATIONS",
     "DATASETS",
     "Batches",
+    "Chunk",
     "Dataset",
     "Examples",
     "Values",
     "binarize",
     "check_array",
     "check_examples",
+    "chunk_bytes",
     "expected_examples",
     "fingerprint",
     "from_arrays",
@@ -59,11 +68,14 @@ __all__ = [
     "load_omniglot",
     "make_batches",
     "make_dataset",
+    "make_streamed_batches",
+    "num_bytes",
     "num_examples",
     "outline_of",
     "quadrants",
     "read_npz",
     "split_examples",
+    "stream",
     "to_model_examples",
     "to_model_values",
 ]
