@@ -47,7 +47,7 @@ def test_streamed_batches_are_those_of_the_device(kind):
     for spans in ([(0, 3), (3, 7), (7, 11), (11, 13)], [(7, 11), (11, 13)]):
         chunks = list(datasets.stream(data, BATCH_SIZE, keys[::-1], spans))
         assert len({leaf.shape for chunk in chunks for leaf in jax.tree.leaves(chunk.keys)}) == 1
-        assert {jax.tree.leaves(chunk.examples)[0].shape[1] for chunk in chunks} == {4}
+        assert {datasets.num_examples(chunk.examples) for chunk in chunks} == {2 * 4 * BATCH_SIZE}
         number = {step: i for i, span in enumerate(spans) for step in range(*span)}
         found = batches_of(streamed, keys, lambda step: chunks[number.get(step, 0)])  # noqa: B023
         for step in number:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from experiments.support.loading import load_run
 from tests.datasets.files import png_of, write_tfds
 from tests.support.programs import build, train_here, typed
 from vae_jax import datasets
+from vae_jax.fast import threefry
 
 SMALL = (
     "--config.vae.hidden=(8,)",
@@ -21,7 +23,7 @@ SMALL = (
     "--config.num_seeds=2",
     "--config.training.batch_size=8",
     "--config.training.num_epochs=4",
-    "--config.training.log_every_steps=3",
+    "--config.training.log_every_steps=2",
     "--config.training.eval_every_epochs=2",
     "--config.training.checkpoint_every_epochs=1",
     "--config.evaluation.num_samples=2",
@@ -88,10 +90,11 @@ def test_members_of_one_seed_share_a_chunk():
     """And each draws from its own. Mutants: as many copies as members; the first seed's for all."""
     flags = ("--config.num_seeds=2", "--config.sweep='objective.beta=1,2'", "--config.seed=3")
     run = build(typed("default", *flags, "--config.data.device_bytes=70000", *LOG))
-    state = run.init(run.dataset.train)
+    seeds = np.array([member.seed for member in run.members])
+    state = SimpleNamespace(key=jax.vmap(threefry.key)(seeds))
     with feeding(run, state, [(0, 2)]) as feeds:
         (feed,) = feeds
-    assert feed.source.examples.x.shape == (2, 2, 100, 8, 8, 1)
+    assert feed.source.examples.x.shape == (2 * 2 * 100, 8, 8, 1)
     assert feed.waiting["data_wait_ms"].shape == (4,) and (feed.waiting["data_wait_ms"] >= 0).all()
 
 

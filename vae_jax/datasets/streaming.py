@@ -23,7 +23,7 @@ class Chunk(NamedTuple):
     """The stored examples of some steps in a row, for each key that an order is drawn from."""
 
     examples: Examples
-    """Arrays of shape (keys, steps, batch, ...); steps behind the last one hold anything."""
+    """In the order of keys, of each key of steps; steps behind the last one hold anything."""
     keys: Any
     """Words of the keys, (keys, words)."""
     first: Any
@@ -59,8 +59,12 @@ def make_streamed_batches(dataset: Dataset, batch_size: int) -> Batches:
         return Row(source, jnp.argmax(jnp.all(source.keys == jax.random.key_data(key), axis=-1)))
 
     def batch(source, key, step):
-        place = source.row, step - source.chunk.first
-        examples = jax.tree.map(lambda stored: stored[place], source.chunk.examples)
+        # A gather as of examples on the device: a slice would be fused to another program, whose
+        # numbers differ in the last bit.
+        keys, length = len(source.chunk.keys), num_examples(source.chunk.examples)
+        start = source.row * (length // keys) + (step - source.chunk.first) * batch_size
+        indices = start + jnp.arange(batch_size, dtype=jnp.int32)
+        examples = jax.tree.map(lambda stored: stored[indices], source.chunk.examples)
         return to_model_examples(dataset, key, examples)
 
     return batches._replace(begin_epoch=begin_epoch, batch=batch)
@@ -127,7 +131,7 @@ def make_gather(
             for row, of_row in enumerate(indices):
                 out = taken[row, : stop - start]
                 np.take(leaf, of_row, axis=0, out=out, mode="clip")  # "raise" would copy it
-            return taken
+            return taken.reshape(-1, *leaf.shape[1:])
 
         examples = jax.tree.map(take, jax.tree.map(np.asarray, dataset.train))
         return Chunk(examples, words, np.int32(start))
