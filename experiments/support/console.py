@@ -83,7 +83,7 @@ def progress_text(metrics: Mapping[str, np.ndarray]) -> str:
     failed = f"  {np.sum(~alive)} members failed" if not alive.all() else ""
     waiting = ""
     if "data_wait_ms" in metrics:
-        waiting = f"  waiting for data {metrics['data_wait_ms'][0]:.2g} ms per step"
+        waiting = f"  waiting for data {metrics['data_wait_ms'][0]:.3g} ms per step"
     text = f"ELBO {elbo:.2f}  KL {kl:.2f}  reconstruction {reconstruction:.2f} nats"
     return f"{text}{waiting}{failed}"
 
