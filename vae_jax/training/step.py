@@ -31,8 +31,7 @@ def make_train_step(
     def train_step(state, source):
         key_step = jax.random.fold_in(run_keys(state.key).steps, state.step)
         key_batch, key_loss = jax.random.split(key_step)
-        # Apart from the rest, so that XLA rounds alike wherever the examples come from.
-        batch = jax.lax.optimization_barrier(batches.batch(source, key_batch, state.step))
+        batch = batches.batch(source, key_batch, state.step)
 
         def loss(params):
             return objective.loss(key_loss, vae, params, state.hparams, batch, state.step)
