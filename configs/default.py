@@ -48,6 +48,8 @@ def get_config() -> ml_collections.ConfigDict:
     data.given_quadrants = 0  # 1, 2 or 3 quarters of the image are the condition y, the rest x
     data.num_labels = 0  # training labels that are kept, as many of each class, drawn by data.seed;
     # the others are missing (-1), for the objective semi_supervised; 0: all are kept
+    data.device_bytes = 2**31  # training examples that take more stay on the host and are brought
+    # to the device some steps ahead; changes memory, not the numbers
 
     config.vae = vae = ml_collections.ConfigDict()
     vae.network = "mlp"  # a row of NETWORKS

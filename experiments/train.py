@@ -18,6 +18,7 @@ from experiments import stop_at_once
 from experiments.evaluate import measure_and_report
 from experiments.support import cli, console, header, processes, run_folder, tensorboard
 from experiments.support.assembly import Evaluation, Run, build_evaluation, build_run
+from experiments.support.feeding import check_streaming, feeding
 from experiments.support.measurement import make_validation
 from experiments.support.memory import check_evaluation_memory, check_training_memory
 from experiments.support.options import resolve
@@ -45,6 +46,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
     run_folder.check_config(workdir, run.config.to_dict(), extend)
     fingerprint = datasets.fingerprint(run.dataset)
     run_folder.check_data(workdir, fingerprint)
+    check_streaming(run)
     check_training_memory(run)
     check_evaluation_memory(run, how_measured, datasets.num_examples(run.dataset.test))
     with run_folder.lock(workdir):
@@ -66,24 +68,23 @@ def train(
     settings = run.config.training
     state, best, elbos = resume(state, run, workdir)
     first = int(state.step)
-    state = run.placement.put(state)
-    source = jax.device_put(run.dataset.train, run.placement.copied)
     validate = make_validation(run, how_measured)
     is_over = first == run.num_steps or is_exhausted(elbos, settings.patience)
+    spans = [] if is_over else list(chunks(first, run))
     interrupted = False
     if settings.profile_steps and not is_over:
-        profile(run, state, source, first + settings.profile_steps, workdir / "profile")
+        profile(run, state, first + settings.profile_steps, workdir / "profile")
     with (
+        feeding(run, state, spans) as feeds,
         checkpoints.open_checkpoints(workdir / "checkpoints") as saved,
         console.progress_bar(run.num_steps, first, settings.batch_size) as show,
         cli.deferred_stop() as stop_requested,
     ):
-        for start, stop in chunks(first, run):
-            if is_over or interrupted:
-                break
+        state = run.placement.put(state)
+        for start, stop, source, waiting in feeds:
             state, metrics = run.train_steps(state, source, stop)
             metrics = jax.device_get(metrics)
-            log(workdir, stop, "train", metrics, run)
+            log(workdir, stop, "train", metrics | waiting, run)
             check_members(run, state, sorted(metrics), start)
             if start == 0:
                 warn_of_scale(run, metrics)
@@ -98,18 +99,22 @@ def train(
             interrupted = processes.any_says(stop_requested())
             if is_over or interrupted or is_due(stop, run, settings.checkpoint_every_epochs):
                 checkpoints.save(saved, stop, whole)
-            show(stop, console.progress_text(metrics))
+            show(stop, console.progress_text(metrics | waiting))
+            if is_over or interrupted:
+                break
     if interrupted and not is_over:
         step = int(state.step)
         cli.stop(f"stopped at step {step}; the same command with --workdir={workdir} goes on")
     return best if settings.patience else run.placement.collect(state)
 
 
-def profile(run: Run, state: training.TrainState, source, stop: int, folder: Path) -> None:
+def profile(run: Run, state: training.TrainState, stop: int, folder: Path) -> None:
     """Trace the steps up to `stop` for the profiler, of a copy: the run itself is unchanged."""
+    with feeding(run, state, [(int(state.step), stop)]) as feeds:
+        source = next(feeds).source
     for trace in (contextlib.nullcontext(), jax.profiler.trace(folder)):  # the first one compiles
         with trace:
-            copied = jax.tree.map(jnp.copy, state)
+            copied = run.placement.put(jax.tree.map(jnp.copy, state))
             jax.block_until_ready(run.train_steps(copied, source, stop))
     console.say(f"{folder}: a trace of {stop - int(state.step)} steps")
 

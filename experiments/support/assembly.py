@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from experiments.support.limits import check_numbers, count_steps
 from experiments.support.options import by_field, errors_of, resolve_block
@@ -13,10 +14,12 @@ from experiments.support.processes import members_at_once
 from experiments.support.sweeps import Member, plan_members, sweepable
 from vae_jax import datasets, evaluation, models, objectives, training
 from vae_jax.fast import threefry
-from vae_jax.lookup import check_options, take_options
+from vae_jax.lookup import check_not_negative, check_options, take_options
 from vae_jax.tables import TABLES
 
 _WARMUP_STEPS = 100
+# Training examples that initial biases are set from: those of so many values, or a thousand.
+_INIT_VALUES, _INIT_EXAMPLES = 2**26, 1000
 
 
 class Run(NamedTuple):
@@ -30,13 +33,16 @@ class Run(NamedTuple):
     init: Callable[[datasets.Examples], training.TrainState]
     """init(dataset.train) -> the state of all members at step 0."""
     train_steps: Callable[..., tuple[training.TrainState, dict[str, Any]]]
-    """train_steps(state, dataset.train, stop) -> (state, metrics); donates the state."""
+    """train_steps(state, source, stop) -> (state, metrics); donates the state. The source is
+    dataset.train, or a Chunk of these steps where it is streamed."""
     placement: training.Placement
     """Which devices hold the state, the data and the metrics."""
     members: list[Member]
     num_steps: int
     """Length of the run, in updates."""
     steps_per_epoch: int
+    is_streamed: bool
+    """Whether the training examples stay on the host, as more than config.data.device_bytes."""
     bits_dimensions: int
     """Number of values of x that bits per dimension are over; 0: they have no meaning."""
 
@@ -105,7 +111,9 @@ def assemble(
     """Join what was made to a run: its batches, its optimizer, its devices and its update."""
     ema_decay, batch_size = config.optimizer.ema_decay, config.training.batch_size
     with errors_of("training"):
-        batches = datasets.make_batches(dataset, batch_size)
+        is_streamed = datasets.num_bytes(dataset.train) > config.data.device_bytes
+        make = datasets.make_streamed_batches if is_streamed else datasets.make_batches
+        batches = make(dataset, batch_size)
         placed = training.plan_placement(jax.devices(), len(members), batch_size)
         num_steps = count_steps(config.training.num_epochs, batches.steps_per_epoch)
     config = with_warmup(config, num_steps)
@@ -141,6 +149,7 @@ def assemble(
         members=members,
         num_steps=num_steps,
         steps_per_epoch=batches.steps_per_epoch,
+        is_streamed=is_streamed,
         bits_dimensions=models.count_bits_dimensions(dataset, by_field(config.vae.likelihood)),
     )
 
@@ -151,13 +160,14 @@ def use_precision(precision: str) -> None:
         jax.config.update("jax_enable_x64", True)
 
 
-def load_dataset(**options: Any) -> datasets.Dataset:
-    """Load the data set of a config's block `data`.
+def load_dataset(device_bytes: int, **options: Any) -> datasets.Dataset:
+    """Load the data set of a config's block `data`; it is the same for any budget of bytes.
 
     Raises:
       ValueError: what `datasets.load_dataset` raises.
     """
     with errors_of("data"):
+        check_not_negative(device_bytes=device_bytes)
         if "binarization" in options:
             options["binarization"] = by_field(options["binarization"])
         return datasets.load_dataset(**options)
@@ -297,9 +307,23 @@ def make_init(
             for field, (name, value) in swept.items()
         }
         seeds = jnp.array([member.seed for member in members], jnp.uint32)
-        return init_members(train, seeds, hparams)
+        return init_members(some_examples(train), seeds, hparams)
 
     return init_run
+
+
+def some_examples(examples: datasets.Examples) -> datasets.Examples:
+    """Return all examples, or of very many some, drawn at random: their mean need not be exact.
+
+    These are the same for every run, whatever its seed and its memory.
+    """
+    count = datasets.num_examples(examples)
+    num_values = sum(leaf.size for leaf in jax.tree.leaves(examples.x)) // count
+    most = max(_INIT_VALUES // num_values, _INIT_EXAMPLES)
+    if count <= most:
+        return examples
+    chosen = np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+    return jax.tree.map(lambda leaf: leaf[chosen], examples)
 
 
 def build_evaluation(config: ml_collections.ConfigDict) -> Evaluation:

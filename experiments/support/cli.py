@@ -15,7 +15,7 @@ import jax
 
 from experiments import FAILURE, STOPPED, USER_ERROR, end_at_once
 from experiments.support.console import Output
-from vae_jax.datasets.tfds_arrays import cache_dir
+from vae_jax.datasets.cache import cache_dir
 
 
 def fail(message: object, exit_code: int = USER_ERROR) -> NoReturn:

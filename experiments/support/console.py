@@ -74,13 +74,18 @@ class Output(io.TextIOWrapper):
 
 
 def progress_text(metrics: Mapping[str, np.ndarray]) -> str:
-    """Return the terms of the bound, averaged over the members that are finite."""
+    """Return the terms of the bound, averaged over the members that are finite, and, where examples
+    are streamed, how long a step waited for them."""
     alive = np.isfinite(metrics["elbo"])
     elbo, kl, reconstruction = (
         np.mean(metrics[name][alive]) for name in ("elbo", "kl", "reconstruction")
     )
     failed = f"  {np.sum(~alive)} members failed" if not alive.all() else ""
-    return f"ELBO {elbo:.2f}  KL {kl:.2f}  reconstruction {reconstruction:.2f} nats{failed}"
+    waiting = ""
+    if "data_wait_ms" in metrics:
+        waiting = f"  waiting for data {metrics['data_wait_ms'][0]:.3g} ms per step"
+    text = f"ELBO {elbo:.2f}  KL {kl:.2f}  reconstruction {reconstruction:.2f} nats"
+    return f"{text}{waiting}{failed}"
 
 
 def print_header(rows: Mapping[str, str]) -> None:

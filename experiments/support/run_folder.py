@@ -20,6 +20,7 @@ from vae_jax import datasets, evaluation
 # Fields that say how and where a run computes, but not what: a resumed run may change them.
 _FREE_FIELDS = (
     "compilation_cache",
+    "data.device_bytes",
     "debug_nans",
     "device",
     "distributed.",

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests.datasets.files import png_of
 from tests.support.rows import KEY, examples_of, partner
 from vae_jax import datasets
 from vae_jax.datasets import Dataset
@@ -136,29 +137,31 @@ def test_schedule_can_be_made(schedule):
 
 
 # What stands for the source of a data set that is not at hand.
-IMAGES = np.random.default_rng(0).integers(0, 2, (4000, 28, 28, 1)).astype(np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 2, (5100, 28, 28, 1)).astype(np.uint8)
 
 
 @pytest.fixture
 def sources(monkeypatch, tmp_path):
-    """Arrays in the place of TFDS's and of one's own file."""
+    """Arrays in the place of TFDS's, and {row: path} of one's own file and folder."""
 
-    def read_tfds(name, version, data_dir, download, features, splits=("train", "test")):
-        part = {name: IMAGES if name == "x" else np.arange(4000) % 10 for name in features}
+    def read_tfds(name, version, data_dir, download, features, splits=("train", "test"), *_):
+        part = {name: IMAGES if name == "x" else np.arange(5100) % 10 for name in features}
         return dict.fromkeys(splits, part)
 
     for module in (datasets.loaders, datasets.sprites):
         monkeypatch.setattr(module, "read_tfds", read_tfds)
     path = tmp_path / "own.npz"
     np.savez(path, x=np.random.default_rng(0).uniform(size=(50, 3)).astype(np.float32))
-    return str(path)
+    for i in range(3):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / f"{i}.png").write_bytes(png_of(IMAGES[i]))
+    return {"npz": {"path": str(path)}, "images": {"path": str(tmp_path / "images")}}
 
 
 @pytest.mark.parametrize("name", TABLES["data"]["name"])
 def test_data_set_can_be_loaded(name, sources):
-    """By its name alone, but for the path of one's own file. Mutant: a split without examples."""
-    options = {"path": sources} if name == "npz" else {}
-    dataset = datasets.load_dataset(name, **options)
+    """By its name alone, but for the path of one's own. Mutant: a split without examples."""
+    dataset = datasets.load_dataset(name, **sources.get(name, {}))
     assert isinstance(dataset, Dataset)
     for part in (dataset.train, dataset.validation, dataset.test):
         assert datasets.num_examples(part) > 0

@@ -1,12 +1,14 @@
 """The rows of DATASETS: what they say of themselves, and what they refuse."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
 from scipy import stats
 import sklearn.datasets
 
-from tests.datasets.files import write_npz
+from tests.datasets.files import png_of, write_npz, write_tfds
 from vae_jax import datasets, models
 from vae_jax.datasets import loaders
 
@@ -18,6 +20,30 @@ def npz(tmp_path):
     return write_npz(tmp_path / "own.npz", x=x, y=np.arange(50))
 
 
+@pytest.fixture
+def images(tmp_path):
+    """A folder of 20 colored images in two subfolders."""
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        file = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png_of(rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)))
+    return str(tmp_path / "images")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """TFDS's folder with some records of fashion_mnist, which are noise, and of omniglot."""
+    root, rng = tmp_path_factory.mktemp("tfds"), np.random.default_rng(0)
+    clothes = rng.integers(0, 256, (5120, 28, 28, 1)).astype(np.uint8)
+    parts = {"train": (clothes[:5100], np.arange(5100) % 10), "test": (clothes[5100:], range(20))}
+    write_tfds(root, "fashion_mnist", "3.0.1", parts)
+    drawings = np.full((40, 105, 105, 3), 255, np.uint8)
+    drawings[np.arange(40), 10 + np.arange(40)] = 0  # drawing i is a line in row 10 + i
+    parts = {"train": (drawings[:30], range(30)), "test": (drawings[30:], range(30, 40))}
+    return write_tfds(root, "omniglot", "3.0.0", parts)
+
+
 # Decoding 70,000 images takes ten seconds.
 SLOW = ("mnist", "binarized_mnist")
 
@@ -26,13 +52,15 @@ SLOW = ("mnist", "binarized_mnist")
     "name",
     [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in datasets.DATASETS],
 )
-def test_every_row_is_sound(name, request, npz):
+def test_every_row_is_sound(name, request):
     """One conformance test over the table: disjoint splits, true statements about the values."""
     given = {}
     if name in ("mnist", "binarized_mnist"):
         given["data_dir"] = request.getfixturevalue("tfds_dir")
-    elif name == "npz":
-        given["path"] = npz
+    elif name in ("fashion_mnist", "omniglot"):
+        given["data_dir"] = request.getfixturevalue("prepared")
+    elif name in ("npz", "images"):
+        given["path"] = request.getfixturevalue(name)
     data = datasets.load_dataset(name, **given)
     seen = datasets.to_model_examples(data, jax.random.key(0), data.test)
     for field, values in data.fields.items():
@@ -104,6 +132,45 @@ def test_binarized_mnist_is_static(tfds_dir):
     assert data.train.y is None
 
 
+def test_fashion_mnist_is_read_as_it_lies(prepared):
+    """Records made here in TFDS's layout. Mutants: the first 5,000 for validation; labels of other
+    images."""
+    data = datasets.load_fashion_mnist(data_dir=prepared)
+    clothes = np.random.default_rng(0).integers(0, 256, (5120, 28, 28, 1))
+    np.testing.assert_array_equal(data.train.x, clothes[:100])
+    np.testing.assert_array_equal(data.validation.x, clothes[100:5100])
+    np.testing.assert_array_equal(data.test.x, clothes[5100:])
+    np.testing.assert_array_equal(data.validation.y, np.arange(100, 5100) % 10)
+    assert data.binarization == "dynamic" and data.maximum == 255
+
+
+def test_omniglot_is_ink_with_its_labels(prepared):
+    """Each drawing is a line, whose row its label tells; the ink is its 28 * 28 / 105 pixels.
+    Mutants: the paper is 1; validation and training in one; labels of other drawings."""
+    data = datasets.load_omniglot(data_dir=prepared)
+    assert [len(part.x) for part in (data.train, data.validation, data.test)] == [27, 3, 10]
+    assert set(data.train.y) | set(data.validation.y) == set(range(30))
+    for part in (data.train, data.validation, data.test):
+        ink = part.x[..., 0] / 255
+        np.testing.assert_allclose(ink.sum((1, 2)), 28 * 28 / 105, atol=28 * 2 / 255)
+        rows = np.einsum("nhw,h->n", ink, np.arange(28) + 0.5) / ink.sum((1, 2))
+        np.testing.assert_allclose(rows, (10.5 + part.y) * 28 / 105, atol=0.5)
+    with pytest.raises(ValueError, match="must differ, got 'test' twice"):
+        datasets.load_omniglot(data_dir=prepared, split="test")
+    with pytest.raises(ValueError, match="has no split 'small1'; known: train, test"):
+        datasets.load_omniglot(data_dir=prepared, split="small1")
+
+
+@pytest.mark.slow
+def test_omniglot_is_the_set_of_lake(tfds_dir):
+    """The genuine small splits: sizes, 20 drawings of each character, thin strokes."""
+    root = Path(tfds_dir).parent / "tfds_subset_array_record"
+    data = datasets.load_omniglot(data_dir=str(root), split="small1", test_split="small2")
+    assert [len(part.x) for part in (data.train, data.validation, data.test)] == [2448, 272, 3120]
+    assert set(np.bincount(data.test.y)) == {0, 20}
+    assert 0.02 < data.test.x.mean() / 255 < 0.15
+
+
 def test_digits_are_scikit_learns():
     data = datasets.load_digits()
     images, _ = sklearn.datasets.load_digits(return_X_y=True)
@@ -120,11 +187,19 @@ def test_digits_are_scikit_learns():
         (
             "digits",
             {"path": "x.npz"},
-            "path='x.npz' is an option of name=npz only; chosen: name='di",
+            "path='x.npz' is an option of name=images, name=npz only; chosen: name='di",
         ),
         ("digits", {"binarization": "dynamical"}, "did you mean 'dynamic'"),
         ("npz", {}, "needs path=FILE.npz"),
+        ("images", {}, "needs path=FOLDER"),
+        ("images", {"path": "/nowhere"}, "path='/nowhere' is no folder"),
+        ("images", {"path": "/tmp", "size": 0}, "size must .*got 0"),
         ("mnist", {"data_dir": "/nowhere"}, "not prepared in '/nowhere'.*download=true"),
+        (
+            "fashion_mnist",
+            {"data_dir": "/nowhere"},
+            "fashion_mnist 3.0.1 is not prepared in '/nowhere'",
+        ),
     ],
 )
 def test_bad_choices_are_refused(name, options, message):

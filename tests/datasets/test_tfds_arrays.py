@@ -19,9 +19,9 @@ def prepared(tmp_path, monkeypatch):
     write_info(folder)
     (folder / "some-train.array_record-00000-of-00001").write_bytes(b"records")
 
-    def decode(name, version, root, features):
+    def decode(name, version, root, features, splits, convert):
         decoded.append(name)
-        return {"train": {key: np.arange(10_000) for key in features}}
+        return {f"{split}/{key}": np.arange(10_000) for split in splits for key in features}
 
     monkeypatch.setattr(tfds_arrays, "_decode", decode)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -34,9 +34,9 @@ def write_info(folder, name="some", shards=1):
     (folder / "dataset_info.json").write_text(json.dumps({"name": name, "splits": splits}))
 
 
-def read(folder):
-    features, splits = {"x": "image"}, ("train",)
-    return tfds_arrays.read_tfds("some", "1.0.0", str(folder), False, features, splits)
+def read(folder, splits=("train",), convert=None):
+    features = {"x": "image"}
+    return tfds_arrays.read_tfds("some", "1.0.0", str(folder), False, features, splits, convert)
 
 
 def test_what_was_decoded_is_kept(prepared):
@@ -48,6 +48,22 @@ def test_what_was_decoded_is_kept(prepared):
     (records / "some-test.array_record-00000-of-00001").write_bytes(b"more")
     read(folder / "data")
     assert len(decoded) == 2
+
+
+def test_another_conversion_is_another_cache(prepared):
+    """Mutant: the cache holds what another row made of the same images."""
+    folder, _, decoded = prepared
+    read(folder / "data")
+    read(folder / "data", convert=np.negative)
+    assert len(decoded) == 2
+
+
+def test_an_unknown_split_is_refused(prepared):
+    """Mutant: 0 of the 0 files of that split are there."""
+    folder, _, decoded = prepared
+    with pytest.raises(ValueError, match="has no split 'small1'; known: train"):
+        read(folder / "data", ("train", "small1"))
+    assert not decoded
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", None])

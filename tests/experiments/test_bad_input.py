@@ -73,6 +73,8 @@ COMMANDS = {
     "objects": (["--config.data.name=npz", "--config.data.path=DIR/objects.npz"], "cannot read"),
     "nan values": (["--config.data.name=npz", "--config.data.path=DIR/nan.npz"], "NaN or infinite"),
     "one example": (["--config.data.name=npz", "--config.data.path=DIR/one.npz"], "at least 3"),
+    "no image": (["--config.data.name=images", "--config.data.path=DIR"], "broken.py' is no image"),
+    "no folder": (["--config.data.name=images", "--config.data.path=DIR/no"], "is no folder"),
     "no likelihood": (
         ["--config.data.name=npz", "--config.data.path=DIR/real.npz"],
         "has no likelihood of its own: choose likelihood=continuous_bernoulli or gaussian or",

@@ -71,7 +71,10 @@ def test_a_name_alone_is_enough(block, field, name):
         ({"vae__num_classes": 3}, "is an option of posterior=categorical"),
         ({"optimizer__momentum": 0.5}, "is an option of name=sgd only; chosen: name='adam'"),
         ({"optimizer__boundaries": (5,)}, "is an option of schedule=piecewise only"),
-        ({"data__path": "x.npz"}, "is an option of name=npz only; chosen: name='digits'"),
+        (
+            {"data__path": "x.npz"},
+            "is an option of name=images, name=npz only; chosen: name='digits'",
+        ),
     ],
 )
 def test_a_typed_option_that_no_chosen_row_takes_is_refused(fields, message):

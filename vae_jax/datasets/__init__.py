@@ -17,6 +17,7 @@ from vae_jax.datasets.data import (
     fingerprint,
     num_examples,
 )
+from vae_jax.datasets.images import load_images
 from vae_jax.datasets.labels import keep_labels
 from vae_jax.datasets.loaders import (
     DATASETS,
@@ -25,8 +26,10 @@ from vae_jax.datasets.loaders import (
     load_dataset,
     load_digit_halves,
     load_digits,
+    load_fashion_mnist,
     load_mnist,
     load_npz,
+    load_omniglot,
 )
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
@@ -37,12 +40,20 @@ from vae_jax.datasets.sprites import (
     load_sprites,
     render_sprites,
 )
+from vae_jax.datasets.streaming import (
+    Chunk,
+    chunk_bytes,
+    make_streamed_batches,
+    num_bytes,
+    stream,
+)
 
 __all__ = [
     "BINARIZATIONS",
     "DATASETS",
     "RENDERINGS",
     "Batches",
+    "Chunk",
     "Dataset",
     "Examples",
     "Factor",
@@ -50,6 +61,7 @@ __all__ = [
     "binarize",
     "check_array",
     "check_examples",
+    "chunk_bytes",
     "expected_examples",
     "factors_of",
     "fingerprint",
@@ -61,17 +73,23 @@ __all__ = [
     "load_digit_halves",
     "load_digits",
     "load_dsprites",
+    "load_fashion_mnist",
+    "load_images",
     "load_mnist",
     "load_npz",
+    "load_omniglot",
     "load_sprites",
     "make_batches",
     "make_dataset",
+    "make_streamed_batches",
+    "num_bytes",
     "num_examples",
     "outline_of",
     "quadrants",
     "read_npz",
     "render_sprites",
     "split_examples",
+    "stream",
     "to_model_examples",
     "to_model_values",
     "with_images",

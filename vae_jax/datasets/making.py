@@ -185,3 +185,27 @@ def split_examples(examples: Examples, fractions: tuple[float, float], seed: int
 
     test, validation, train = map(select, parts)
     return [train, validation, test]
+
+
+def split_in_two(examples: Examples, fraction: float, seed: int) -> list[Examples]:
+    """Split examples at random; return [the others, this fraction of them].
+
+    Args:
+      examples: all of them.
+      fraction: of the second part.
+      seed: of the permutation.
+
+    Raises:
+      ValueError: fewer than two examples, or a seed outside of 0 .. 2^32 - 1.
+    """
+    check_seed(seed=seed)
+    count = num_examples(examples)
+    if count < 2:
+        raise ValueError(f"need at least 2 examples to split into two parts, got {count}")
+    order = np.asarray(jax.random.permutation(jax.random.key(seed), count))
+    second, first = np.split(order, [max(1, round(fraction * count))])
+
+    def select(indices):
+        return jax.tree.map(lambda leaf: leaf[indices], examples)
+
+    return [select(first), select(second)]

@@ -1,23 +1,17 @@
 """Reading a whole prepared TFDS data set as arrays, without TensorFlow."""
 
-from collections.abc import Sequence
-import hashlib
+from collections.abc import Callable, Sequence
 import importlib.util
 import json
 import os
 from pathlib import Path
-import tempfile
-import zipfile
 
 import numpy as np
 
+from vae_jax.datasets.cache import cached, identity_of
+
 _CHUNK = 1000  # records decoded per call
 _ANEW = "prepare it anew elsewhere by data_dir=... download=true"
-
-
-def cache_dir() -> Path:
-    """Return the folder in which decoded arrays are kept: $XDG_CACHE_HOME/vae_jax or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae_jax"
 
 
 def read_tfds(
@@ -27,11 +21,11 @@ def read_tfds(
     download: bool,
     features: dict[str, str],
     splits: Sequence[str] = ("train", "test"),
+    convert: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return {split: {key: array}} of a data set that TFDS prepared in the format array_record.
 
-    The decoded arrays are kept in `cache_dir()`, so that the second reading takes a tenth of a
-    second.
+    The decoded arrays are kept (`cached`).
 
     Args:
       name: TFDS's name of the data set.
@@ -39,7 +33,8 @@ def read_tfds(
       data_dir: TFDS's folder; "" for TFDS's own default.
       download: download and prepare what is missing (this alone needs TensorFlow).
       features: {key: name of the feature in TFDS}.
-      splits: which must be there.
+      splits: which are read.
+      convert: of the images under "x", some at a time, to what is kept of them.
 
     Raises:
       ValueError: the data are not there, are incomplete or damaged or those of another data set,
@@ -60,21 +55,18 @@ def read_tfds(
             f"TensorFlow: {_ANEW}"
         )
     _check_prepared(folder, name, splits)
-    identity = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
-    key = hashlib.blake2b(repr((str(folder.resolve()), identity)).encode(), digest_size=8)
-    cached = cache_dir() / f"{name}-{version}-{key.hexdigest()}.npz"
-    try:
-        with cached.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return _unflatten(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # not there yet, or damaged
-        pass
-    try:
-        decoded = _decode(name, version, root, features)
-    except Exception as error:  # TFDS, array_record and decoders raise their own
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ValueError(f"cannot read {name} in {str(folder)!r}: {reason}; {_ANEW}") from error
-    _keep(cached, decoded)
-    return decoded
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    form = None if convert is None else convert.__name__
+    identity = (str(folder.resolve()), identity_of(folder, files), features, tuple(splits), form)
+
+    def decode():
+        try:
+            return _decode(name, version, root, features, splits, convert)
+        except Exception as error:  # TFDS, array_record and decoders raise their own
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise ValueError(f"cannot read {name} in {str(folder)!r}: {reason}; {_ANEW}") from error
+
+    return _unflatten(cached(f"{name}-{version}", identity, decode))
 
 
 def _check_prepared(folder, name, splits):
@@ -89,10 +81,13 @@ def _check_prepared(folder, name, splits):
     if prepared != name:
         raise ValueError(f"{str(folder)!r} holds the data set {prepared!r}, not {name!r}: {_ANEW}")
     for split in splits:
+        if split not in shards:
+            known = ", ".join(shards)
+            raise ValueError(f"{name} in {str(folder)!r} has no split {split!r}; known: {known}")
         found = len(list(folder.glob(f"*-{split}.array_record*")))
-        if found < max(1, shards.get(split, 0)):
+        if found < max(1, shards[split]):
             raise ValueError(
-                f"{str(folder)!r} holds {found} of the {shards.get(split, 0)} files of the split "
+                f"{str(folder)!r} holds {found} of the {shards[split]} files of the split "
                 f"{split!r} of {name}: {_ANEW}"
             )
 
@@ -110,38 +105,29 @@ def _prepare(name: str, version: str, root: Path) -> None:
     builder.download_and_prepare(file_format=record)
 
 
-def _decode(name, version, root, features):
+def _decode(name, version, root, features, splits, convert):
     import tensorflow_datasets as tfds  # takes 0.3 s, and is not needed where the cache is
 
     sources = tfds.data_source(f"{name}:{version}", data_dir=root, download=False)
-
-    def read(source):
-        columns = {key: [] for key in features}
-        for start in range(0, len(source), _CHUNK):
-            indices = range(start, min(start + _CHUNK, len(source)))
-            for record in source.__getitems__(list(indices)):
-                for key, feature in features.items():
-                    columns[key].append(record[feature])
-        return {key: np.stack(column) for key, column in columns.items()}
-
-    return {split: read(source) for split, source in sources.items()}
+    return {
+        f"{split}/{key}": column
+        for split in splits
+        for key, column in _columns(sources[split], features, convert).items()
+    }
 
 
-def _keep(path, splits):
-    # Written under another name and then renamed, so that no other process sees half a file. If the
-    # folder cannot be written, the next run only takes some seconds longer.
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, **{f"{s}/{k}": a for s, cols in splits.items() for k, a in cols.items()})
-        os.replace(file.name, path)
-    except OSError:
-        pass
+def _columns(source, features, convert):
+    chunks = []
+    for start in range(0, len(source), _CHUNK):
+        records = source.__getitems__(list(range(start, min(start + _CHUNK, len(source)))))
+        chunk = {key: np.stack([each[name] for each in records]) for key, name in features.items()}
+        chunks.append(chunk if convert is None else chunk | {"x": convert(chunk["x"])})
+    return {key: np.concatenate([chunk[key] for chunk in chunks]) for key in features}
 
 
 def _unflatten(arrays):
     splits = {}
-    for name in arrays.files:
+    for name, array in arrays.items():
         split, key = name.split("/")
-        splits.setdefault(split, {})[key] = arrays[name]
+        splits.setdefault(split, {})[key] = array
     return splits
