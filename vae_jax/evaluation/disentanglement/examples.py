@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 import numpy as np
 
 from vae_jax.evaluation.disentanglement.fitted import Codes, Factors
 
 
-def check(codes: Codes, factors: Factors) -> tuple[Codes, Factors]:
+def check(codes: np.ndarray, factors: np.ndarray) -> tuple[Codes, Factors]:
     """Return codes as float64 and factors as indices 0, 1, ... of the values that occur.
 
     Raises:
@@ -87,7 +87,7 @@ def check_counts(least_codes: int, least_factors: int, codes: Codes, factors: Fa
 
 def draw(
     rng: np.random.Generator, codes: Codes, factors: Factors, *sizes: int
-) -> list[tuple[Codes, Factors]]:
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return disjoint random parts of these sizes, as checked (codes, factors) each.
 
     Raises:
@@ -117,9 +117,11 @@ def _check_values(factors, num_values):
             )
 
 
-def to_bins(values: Float[np.ndarray, "examples columns"], num_bins: int) -> Factors:
-    """Return the bin 0 .. num_bins - 1 of each value: of equal width from the least to the greatest
-    value of its column."""
+def to_bins(values: np.ndarray, num_bins: int) -> Factors:
+    """Return the bin 0 .. num_bins - 1 of each value of (examples, columns).
+
+    Bins have equal width, from the least to the greatest value of the column.
+    """
     values = np.asarray(values, np.float64)
     low, high = values.min(axis=0), values.max(axis=0)
     width = np.where(high > low, high - low, 1.0) / num_bins

@@ -50,20 +50,24 @@ def bootstrap(key: Key[Array, ""], fitted: Fitted, num_resamples: int = 200) -> 
         fitted.scores(np.bincount(rng.integers(size, size=size), minlength=size))
         for _ in range(num_resamples)
     ]
-    errors = {
-        name: float(np.std([each[name] for each in drawn], ddof=1)) if drawn else math.nan
-        for name in scores
+    of_units = {
+        name: Estimate(value, _spread([each[name] for each in drawn]), fitted.over)
+        for name, value in scores.items()
     }
-    of_units = {name: Estimate(scores[name], errors[name], fitted.over) for name in scores}
     return of_units | {
         name: Estimate(value, math.nan, "fits") for name, value in fitted.of_fit.items()
     }
 
 
+def _spread(values):
+    if not np.all(np.isfinite(values)) or not values:
+        return math.nan
+    return float(np.std(values, ddof=1))
+
+
 def generator(key: Key[Array, ""]) -> np.random.Generator:
     """Return numpy's generator that a key seeds: no global state is read or changed."""
-    is_typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
-    return np.random.default_rng(np.asarray(jax.random.key_data(key) if is_typed else key))
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
 
 
 def seed_of(rng: np.random.Generator) -> int:

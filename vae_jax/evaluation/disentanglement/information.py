@@ -1,5 +1,7 @@
 """Scores from the mutual information of codes, in bins, and factors: in nats."""
 
+from typing import Any
+
 from jax import Array
 from jaxtyping import Float, Int, Key
 import numpy as np
@@ -16,7 +18,7 @@ from vae_jax.evaluation.disentanglement.fitted import (
 Matrix = Float[np.ndarray, "codes factors"]
 
 
-def entropy(probabilities: np.ndarray, axis: int | None = None) -> np.ndarray:
+def entropy(probabilities: np.ndarray, axis: int | None = None) -> Any:
     """Return -sum p log p in nats, with 0 log 0 = 0; the p are divided by their sum."""
     p = probabilities / np.sum(probabilities, axis=axis, keepdims=True)
     return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=axis)

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 from jax import Array
 from jaxtyping import Key
+import numpy as np
 
 from vae_jax.evaluation.disentanglement.examples import check
-from vae_jax.evaluation.disentanglement.fitted import Codes, Factors, Fitted, bootstrap
+from vae_jax.evaluation.disentanglement.fitted import Fitted, bootstrap
 from vae_jax.evaluation.disentanglement.information import make_mig, make_modularity
 from vae_jax.evaluation.disentanglement.interventions import (
     make_beta_vae,
@@ -43,8 +44,8 @@ PROTOCOLS: dict[str, Mapping[str, Mapping[str, Any]]] = {
 def measure(
     metric: str,
     key: Key[Array, ""],
-    codes: Codes,
-    factors: Factors,
+    codes: np.ndarray,
+    factors: np.ndarray,
     num_resamples: int = 200,
     **options: Any,
 ) -> dict[str, Estimate]:
@@ -53,8 +54,9 @@ def measure(
     Args:
       metric: a row of METRICS.
       key: of the examples drawn, the estimators and the bootstrap.
-      codes: of examples, such as posterior means.
-      factors: the index of each factor's value; columns of one value are refused.
+      codes: (examples, codes), such as posterior means.
+      factors: (examples, factors), the index of each factor's value; a factor of one value is
+        refused.
       num_resamples: of the bootstrap (see `bootstrap`); 0: no standard errors.
       **options: of the row.
 

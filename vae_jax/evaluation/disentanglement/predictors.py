@@ -113,7 +113,9 @@ def make_sap(
     (codes, train), (test_codes, test) = draw(rng, codes, factors, num_train, num_test)
     is_right = np.zeros((num_test, codes.shape[1], train.shape[1]))
     for i, j in np.ndindex(is_right.shape[1:]):
-        classifier = LinearSVC(C=penalty, class_weight="balanced", dual=False)
+        classifier = LinearSVC(
+            C=penalty, class_weight="balanced", dual=False, random_state=seed_of(rng)
+        )
         classifier.fit(codes[:, [i]], train[:, j])
         is_right[:, i, j] = classifier.predict(test_codes[:, [i]]) == test[:, j]
 

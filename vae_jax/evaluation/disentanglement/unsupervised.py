@@ -1,5 +1,7 @@
 """Scores of the codes alone, which need no factors: how dependent the codes are on each other."""
 
+import math
+
 from jax import Array
 from jaxtyping import Float, Key
 import numpy as np
@@ -16,9 +18,11 @@ def gaussian_total_correlation(covariance: Covariance) -> float:
 
     Infinite where codes are linearly dependent.
     """
-    sign, log_det = np.linalg.slogdet(covariance)
-    log_det = log_det if sign > 0 else -np.inf
-    return float(np.sum(np.log(np.diag(covariance))) - log_det) / 2
+    scales = np.sqrt(np.diag(covariance))
+    eigenvalues = np.linalg.eigvalsh(covariance / scales[:, None] / scales)  # of the correlations
+    if eigenvalues[0] <= len(scales) * np.finfo(np.float64).eps:
+        return math.inf
+    return float(-np.sum(np.log(eigenvalues)) / 2)
 
 
 def gaussian_wasserstein_correlation(covariance: Covariance) -> float:
