@@ -219,6 +219,7 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
     name = f"--input={source}"
     run, how_measured, params = load_member_params(workdir, member)
     fields = () if run.dataset.is_plain else tuple(run.dataset.values)
+    run = run._replace(dataset=datasets.with_images(run.dataset))
     x, y, mask = datasets.read_npz(source, fields)
     examples = datasets.Examples(*datasets.check_examples(x, y, name, mask))
     if isinstance(run.dataset.train.x, Masked) and mask is None:

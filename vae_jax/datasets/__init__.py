@@ -16,6 +16,7 @@ from vae_jax.datasets.data import (
     factors_of,
     fingerprint,
     num_examples,
+    with_images,
 )
 from vae_jax.datasets.labels import keep_labels
 from vae_jax.datasets.loaders import (
@@ -31,10 +32,17 @@ from vae_jax.datasets.loaders import (
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
 from vae_jax.datasets.outlines import from_outline, outline_of
+from vae_jax.datasets.sprites import (
+    RENDERINGS,
+    load_dsprites,
+    load_sprites,
+    render_sprites,
+)
 
 __all__ = [
     "BINARIZATIONS",
     "DATASETS",
+    "RENDERINGS",
     "Batches",
     "Dataset",
     "Examples",
@@ -53,15 +61,19 @@ __all__ = [
     "load_dataset",
     "load_digit_halves",
     "load_digits",
+    "load_dsprites",
     "load_mnist",
     "load_npz",
+    "load_sprites",
     "make_batches",
     "make_dataset",
     "num_examples",
     "outline_of",
     "quadrants",
     "read_npz",
+    "render_sprites",
     "split_examples",
     "to_model_examples",
     "to_model_values",
+    "with_images",
 ]

@@ -10,7 +10,10 @@ from jaxtyping import Key
 
 from vae_jax.datasets.binarization import binarize
 from vae_jax.datasets.data import Dataset, Examples, Values, num_examples
+from vae_jax.datasets.sprites import RENDERINGS
 from vae_jax.distributions import Masked
+
+_MOST_EXPECTED = 5000  # rendered examples that stand for all of a set in `expected_examples`
 
 
 class Batches(NamedTuple):
@@ -33,6 +36,8 @@ class Shuffled(NamedTuple):
 def to_model_values(values: Any, key: Key[Array, ""], x: Any) -> Any:
     """Convert stored values to what the model sees: bits (drawn here if dynamic) or x / maximum.
 
+    Indices of a rendered set become its images first.
+
     Args:
       values: Values of x, or {field: Values}.
       key: for drawing bits.
@@ -43,6 +48,8 @@ def to_model_values(values: Any, key: Key[Array, ""], x: Any) -> Any:
         return {name: to_model_values(values[name], keys[name], x[name]) for name in values}
     if isinstance(x, Masked):
         return Masked(to_model_values(values, key, x.values), jnp.asarray(x.mask, jnp.float32))
+    if values.rendering:
+        x = RENDERINGS[values.rendering](x)
     if values.binarization == "dynamic":
         return binarize(key, x, values.maximum)
     return jnp.asarray(x, jnp.float32) / values.maximum
@@ -58,7 +65,13 @@ def to_model_examples(dataset: Dataset, key: Key[Array, ""], examples: Examples)
 
 
 def expected_examples(dataset: Dataset, examples: Examples) -> Examples:
-    """Return examples with x / maximum, the mean of what the model sees, as floats."""
+    """Return examples with x / maximum, the mean of what the model sees, as floats.
+
+    Of a rendered set they are the first 5,000 at most, since all would not fit into memory: a split
+    is in random order.
+    """
+    if dataset.is_rendered:
+        examples = jax.tree.map(lambda stored: stored[:_MOST_EXPECTED], examples)
     undrawn = jax.tree.map(
         lambda values: values._replace(binarization="none"),
         dataset.values,
@@ -69,6 +82,8 @@ def expected_examples(dataset: Dataset, examples: Examples) -> Examples:
 
 def make_batches(dataset: Dataset, batch_size: int) -> Batches:
     """Make the batches of a data set: each epoch is a new permutation without its remainder.
+
+    Of a rendered set, each batch is drawn at random by its own key instead.
 
     Raises:
       ValueError: no data set, a batch size below one or above the number of training examples;
@@ -93,6 +108,8 @@ def make_batches(dataset: Dataset, batch_size: int) -> Batches:
                 "the source of training must be vae_jax.Examples(x, y), such as dataset.train, got "
                 f"{type(source).__name__}"
             )
+        if dataset.is_rendered:
+            return Shuffled(source, None)
         # Sorting random words costs half as much as jax.random.permutation. Ties between two words
         # are rare.
         words = jax.random.bits(jax.random.fold_in(key, epoch), (count,))
@@ -104,4 +121,11 @@ def make_batches(dataset: Dataset, batch_size: int) -> Batches:
         examples = jax.tree.map(lambda stored: stored[indices], source.examples)
         return to_model_examples(dataset, key, examples)
 
-    return Batches(steps_per_epoch, begin_epoch, batch)
+    def rendered_batch(source, key, step):
+        # Drawn anew in each step: no order of so many examples is sorted or kept.
+        key_indices, key_bits = jax.random.split(key)
+        indices = jax.random.randint(key_indices, (batch_size,), 0, count)
+        examples = jax.tree.map(lambda stored: stored[indices], source.examples)
+        return to_model_examples(dataset, key_bits, examples)
+
+    return Batches(steps_per_epoch, begin_epoch, rendered_batch if dataset.is_rendered else batch)

@@ -119,6 +119,11 @@ class Dataset(NamedTuple):
         return self.by_field("binarization")
 
     @property
+    def is_rendered(self) -> bool:
+        """Whether a stored x is an index, of which the image is rendered."""
+        return self.is_plain and bool(self.values.rendering)
+
+    @property
     def is_masked(self) -> bool:
         """Whether some entries of x are missing, or given as y."""
         return self.given is not None or isinstance(self.train.x, Masked)
@@ -156,6 +161,16 @@ def num_examples(examples: Examples) -> int:
     return len(jax.tree.leaves(examples.x)[0])
 
 
+def with_images(dataset: Dataset) -> Dataset:
+    """Return the data set with examples stored as images, in the place of indices to be rendered.
+
+    Its own examples are then not to be used.
+    """
+    if not dataset.is_rendered:
+        return dataset
+    return dataset._replace(values=dataset.values._replace(rendering=""))
+
+
 def factors_of(dataset: Dataset, examples: Examples) -> np.ndarray:
     """Return the index of each factor's value, of stored examples: int32, (examples, factors).
 
@@ -167,7 +182,7 @@ def factors_of(dataset: Dataset, examples: Examples) -> np.ndarray:
     """
     if dataset.factors is None:
         raise ValueError(f"{dataset.name} has no factors of variation: sprites and dsprites have")
-    if not dataset.is_plain or not dataset.values.rendering:
+    if not dataset.is_rendered:
         return np.asarray(examples.y, np.int32)
     sizes = [factor.size for factor in dataset.factors]
     return np.stack(np.unravel_index(np.asarray(examples.x), sizes), axis=-1).astype(np.int32)

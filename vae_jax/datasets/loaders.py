@@ -14,6 +14,7 @@ from vae_jax.datasets.labels import (
 )
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_examples, read_npz
+from vae_jax.datasets.sprites import load_dsprites, load_sprites
 from vae_jax.datasets.tfds_arrays import read_tfds
 from vae_jax.distributions import Masked
 from vae_jax.lookup import check_not_negative, check_options, look_up
@@ -193,8 +194,10 @@ DATASETS = {
     "binarized_mnist": load_binarized_mnist,
     "digit_halves": load_digit_halves,
     "digits": load_digits,
+    "dsprites": load_dsprites,
     "mnist": load_mnist,
     "npz": load_npz,
+    "sprites": load_sprites,
 }
 
 

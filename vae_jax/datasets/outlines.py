@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from vae_jax.datasets.data import Dataset, Examples, Values, num_examples
+from vae_jax.datasets.data import Dataset, Examples, Factor, Values, num_examples
 from vae_jax.distributions import Masked
 
 
@@ -23,6 +23,7 @@ def outline_of(dataset: Dataset) -> dict[str, Any]:
         "y": None if y is None else y.shape[1:],
         "labels": dataset.labels,
         "num_labels": dataset.num_labels,
+        "factors": dataset.factors,
         "given": None if given is None else np.packbits(given > 0).tobytes().hex(),
     }
 
@@ -40,7 +41,7 @@ def from_outline(outline: Mapping[str, Any]) -> Dataset:
         return None if shape is None else jax.ShapeDtypeStruct((count, *shape), kind)
 
     def examples(count):
-        xs = [jax.ShapeDtypeStruct((count, *each.shape), np.float32) for each in values]
+        xs = [_stored(count, each) for each in values]
         x, mask = by_field(xs), array(count, "mask")
         y = array(count, "y", np.float32 if outline["labels"] is None else np.int32)
         return Examples(x if mask is None else Masked(x, mask), y)
@@ -51,12 +52,23 @@ def from_outline(outline: Mapping[str, Any]) -> Dataset:
         by_field(values),
         labels=outline["labels"] and tuple(outline["labels"]),
         num_labels=outline.get("num_labels"),
+        factors=_factors(outline.get("factors")),
     )
     if given is None:
         return dataset
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(given), np.uint8))
     size = math.prod(dataset.shape)
     return dataset._replace(given=bits[:size].reshape(dataset.shape).astype(np.float32))
+
+
+def _stored(count, values):
+    if values.rendering:
+        return jax.ShapeDtypeStruct((count,), np.int32)
+    return jax.ShapeDtypeStruct((count, *values.shape), np.float32)
+
+
+def _factors(entries):
+    return entries and tuple(Factor(*each) for each in entries)
 
 
 def _values(entries):
