@@ -140,18 +140,16 @@ def make_factor_vae(
       num_votes: batches that vote.
       num_test_votes: batches that the vote is judged by.
       batch_size: examples per batch.
-      least_deviation: codes of a smaller standard deviation are left out as collapsed.
+      least_deviation: codes of a smaller standard deviation are left out as collapsed; if all
+        are, the score is 0.
     """
     check_counts(1, 2, codes, factors)
     rng = generator(key)
     (codes, train), (test_codes, test) = draw(rng, codes, factors, num_train, num_test)
     scales = np.std(codes, axis=0, ddof=1)
-    kept = scales > max(least_deviation, 0.0)
+    kept = scales > least_deviation
     if not kept.any():
-        raise ValueError(
-            f"no code has a standard deviation above least_deviation={least_deviation}: "
-            f"the greatest is {scales.max():.2g}"
-        )
+        return Fitted(lambda counts: {"factor_vae": 0.0}, num_test_votes, _VOTES, {})
     codes, test_codes = (each[:, kept] / scales[kept] for each in (codes, test_codes))
     voted, labels = least_varying_codes(rng, codes, train, num_votes, batch_size)
     votes = np.zeros((codes.shape[1], train.shape[1]), np.int64)
