@@ -47,10 +47,10 @@ This page is made by `python -m docs.make_tables`.
 """
 _DISENTANGLEMENT_INTRODUCTION = """# Disentanglement metrics
 
-Each is a function of (key, codes, factors), measured by
-`vae_jax.evaluation.disentanglement.measure(name, key, codes, factors)`: codes are posterior means, (examples, codes), factors the index of each factor's value. A factor of
-one value is left out by name. Standard errors are those of the bootstrap over what is held out (200
-resamples), without refitting; importances of trees belong to the fit and have none.
+`vae_jax.evaluation.disentanglement.measure(name, key, codes, factors)` gives the scores: codes are
+posterior means, (examples, codes), factors the index of each factor's value, (examples, factors).
+Standard errors are those of the bootstrap over what is held out (200 resamples), without refitting;
+importances of trees belong to the fit and have none.
 
 This page is made by `python -m docs.make_tables`.
 """
