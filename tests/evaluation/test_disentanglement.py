@@ -224,7 +224,7 @@ def signs_with_noise(scale):
 
 def test_sap_of_codes_with_gaussian_noise():
     """Oracle: a sign with noise s is told from its code with probability Phi(1 / s), from the other
-    with 1/2. Mutants: accuracy on the examples of the fit, regression of the code on the factor."""
+    with 1/2. Mutant: the best accuracy without the second best."""
     codes, factors = signs_with_noise(0.8)
     sizes = {"num_train": 3_000, "num_test": 3_000}
     got = score("sap", codes, factors, num_resamples=40, **sizes)

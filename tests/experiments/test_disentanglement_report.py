@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.support.codes import draw_examples, to_model
 from experiments.support.loading import load_run
 from experiments.support.reports import disentanglement as reports
 from vae_jax import training
@@ -68,9 +69,9 @@ def test_scores_of_every_member(small, tmp_path, capsys):
     assert first["scores"]["dci_completeness"]["standard_error"] is None
 
     key_draw, key_metrics = jax.random.split(jax.random.fold_in(how.keys.codes, 0x64697365))
-    stored, factors = reports.draw_examples(run.dataset, key_draw)
+    stored, factors = draw_examples(run.dataset, key_draw, 600)
     params = training.select_member(state, 0).evaluation_params["vae"]
-    seen = reports.to_model(run, how, stored)
+    seen = to_model(run, how, stored)
     codes = jax.lax.map(lambda x: run.vae.encode(params, x).mean, seen.x)
     own = jax.random.split(key_metrics, len(disentanglement.METRICS))[2]
     mig = disentanglement.measure("mig", own, np.asarray(codes), factors[:, 1:], **ALL)["mig"]
@@ -89,7 +90,7 @@ def test_scores_of_every_member(small, tmp_path, capsys):
 def test_examples_and_factors_belong_together(small):
     """Of all three parts, none twice. Mutant: factors of the examples in another order."""
     dataset = small[0].dataset
-    examples, factors = reports.draw_examples(dataset, jax.random.key(1))
+    examples, factors = draw_examples(dataset, jax.random.key(1), 600)
     every = np.concatenate([dataset.train.x, dataset.validation.x, dataset.test.x])
     label = {image.tobytes(): i for i, image in enumerate(every)}
     rows = [label[image.tobytes()] for image in examples.x]

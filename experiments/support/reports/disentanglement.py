@@ -17,6 +17,7 @@ from rich.table import Table
 
 from experiments.support import console, grids, measurement, run_folder
 from experiments.support.assembly import Evaluation, Run
+from experiments.support.codes import draw_examples, encode, to_model
 from experiments.support.subjects import make_subject
 from vae_jax import datasets, evaluation, figures, training
 from vae_jax.evaluation import disentanglement
@@ -26,6 +27,7 @@ _EXAMPLES = 15_000  # 10,000 to fit estimators to and 5,000 held out, of both pr
 _PURPOSE = 0x64697365  # apart from the indices of examples that keys.codes is folded with
 _PICTURED = 500  # examples whose KL the picture states
 _LEAST_SHARE = 0.05  # of a factor's entropy; below, a code carries no factor
+_MOST_COLUMNS = 4  # members with a column of their own
 _LABELS = {
     "beta_vae": "BetaVAE",
     "factor_vae": "FactorVAE",
@@ -73,11 +75,11 @@ def report(
     """
     options = look_up(disentanglement.PROTOCOLS, protocol, "protocol")
     key_draw, key_metrics = jax.random.split(jax.random.fold_in(how_measured.keys.codes, _PURPOSE))
-    stored, factors = draw_examples(run.dataset, key_draw)
+    stored, factors = draw_examples(run.dataset, key_draw, _EXAMPLES)
     sizes = {factor.name: factor.size for factor in run.dataset.factors}
-    names = [name.strip() for name in leave_out.split(",") if name.strip()]
-    columns, left_out = disentanglement.choose_factors(sizes, names)
-    factors = factors[:, columns]
+    columns, left_out = disentanglement.choose_factors(
+        sizes, [name.strip() for name in leave_out.split(",") if name.strip()]
+    )
     examples = to_model(run, how_measured, stored)
     content = {
         "protocol": run.dataset.protocol,
@@ -92,84 +94,29 @@ def report(
         "meaning": _MEANING,
         "versions": {"scikit-learn": importlib.metadata.version("scikit-learn")},
         "members": dict.fromkeys(run.member_names),
+        "not_scored": {},
     }
-    failed, problems = measurement.has_failed(state), []
-    for i, member in enumerate(run.members):
-        if failed[i]:
-            continue
-        params = training.select_member(state, i).evaluation_params["vae"]
+    for i in np.flatnonzero(~measurement.has_failed(state)):
+        name, params = (
+            run.member_names[i],
+            training.select_member(state, i).evaluation_params["vae"],
+        )
         started = time.monotonic()
-        codes = encode(run, how_measured, params, examples, member.name)
+        codes = encode(run, how_measured, params, examples, name)
         seconds = {"encoding": time.monotonic() - started}
         try:
-            disentanglement.check(codes, factors)
+            disentanglement.check(codes, factors[:, columns])
         except ValueError as error:
-            problems.append(f"{member.name}: {error}")
+            content["not_scored"][name] = str(error)
             continue
-        numbers = measure(key_metrics, codes, factors, options, seconds)
-        content["members"][member.name] = numbers
-        folder = workdir / "figures" / (member.file_name if len(run.members) > 1 else "")
-        draw(folder, run, how_measured, params, examples, member, content)
-    if problems and not any(content["members"].values()):
-        raise ValueError(problems[0])
-    content["not_scored"] = problems
-    content["scores"] = over_members(content, run.points)
-    return content
-
-
-def draw_examples(dataset: datasets.Dataset, key: Any) -> tuple[datasets.Examples, np.ndarray]:
-    """Return stored examples, drawn from all three parts without replacement, and their factors.
-
-    Raises:
-      ValueError: a data set without factors, or with fewer examples than are drawn.
-    """
-    datasets.factors_of(dataset, jax.tree.map(lambda leaf: leaf[:1], dataset.test))
-    parts = (dataset.train, dataset.validation, dataset.test)
-    counts = [datasets.num_examples(part) for part in parts]
-    if sum(counts) < _EXAMPLES:
-        raise ValueError(
-            f"the scores take {_EXAMPLES:,} examples, {dataset.name} has {sum(counts):,}: use "
-            f"vae_jax.evaluation.disentanglement.measure with smaller numbers"
-        )
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    chosen = np.sort(rng.choice(sum(counts), _EXAMPLES, replace=False))
-    starts = np.cumsum(counts) - counts
-    taken = [
-        jax.tree.map(lambda leaf, rows=chosen[(chosen >= a) & (chosen < a + n)] - a: leaf[rows], p)
-        for p, a, n in zip(parts, starts, counts, strict=True)
-    ]
-    examples = jax.tree.map(lambda *leaves: np.concatenate(leaves), *taken)
-    return examples, datasets.factors_of(dataset, examples)
-
-
-def to_model(run: Run, how: Evaluation, examples: datasets.Examples) -> datasets.Examples:
-    """Return stored examples as the model sees them."""
-    own = run._replace(dataset=run.dataset._replace(test=examples))
-    return measurement.model_examples(own, how, "test")
-
-
-def encode(
-    run: Run, how: Evaluation, params: Any, examples: datasets.Examples, name: str
-) -> np.ndarray:
-    """Return the posterior mean of every example; of two layers, that of the lower one.
-
-    Raises:
-      ValueError: latents that are not a vector of numbers.
-    """
-
-    def mean(params, index, example):
-        q = run.vae.encode(params, *example)
-        return evaluation.posterior_means(how.keys.posterior_means, q)["posterior_mean"]
-
-    batched = evaluation.over_examples(mean)
-    track = console.track(f"examples encoded ({name})", how.batch_size)
-    codes = evaluation.map_examples(batched, params, examples, how.batch_size, track)
-    if codes.ndim != 2:
-        raise ValueError(
-            f"disentanglement is that of a vector of numbers; the latents of this model are "
-            f"{run.vae.latents}, of shape {codes.shape[1:]}"
-        )
-    return codes
+        numbers = measure(key_metrics, codes, factors[:, columns], options, seconds)
+        content["members"][name] = numbers
+        folder = workdir / "figures" / (run.members[i].file_name if len(run.members) > 1 else "")
+        draw(folder, run, how_measured, params, examples, run.members[i], content)
+    if not any(content["members"].values()):
+        reasons = [f"{name}: {why}" for name, why in content["not_scored"].items()]
+        raise ValueError([*reasons, "every member of this run failed: none is left to score"][0])
+    return content | {"scores": over_members(content, run.points)}
 
 
 def measure(
@@ -217,7 +164,7 @@ def carried(shares: np.ndarray, factors: Sequence[str]) -> list[tuple[int, str, 
     """
     best, most = np.argmax(shares, axis=1), np.max(shares, axis=1)
     is_idle = most < _LEAST_SHARE
-    order = np.lexsort((-most, best, is_idle))
+    order = np.lexsort((np.where(is_idle, 0, -most), np.where(is_idle, 0, best), is_idle))
     words = [f"{factors[best[i]]} {most[i]:.0%}" for i in range(len(best))]
     return [(int(i), "no factor" if is_idle[i] else words[i], bool(is_idle[i])) for i in order]
 
@@ -255,31 +202,37 @@ def draw(
 
 
 def show(content: Mapping[str, Any]) -> None:
-    """Print the scores, a column per member, and of each sweep point the mean over seeds."""
+    """Print the scores: a column per member (of a few), and the mean over seeds of each point."""
     members = {name: each for name, each in content["members"].items() if each}
-    title = f"{content['protocol']}, factors {', '.join(content['factors'])} "
-    title += f"({content['metrics_protocol']} protocol, {content['examples']:,} examples)"
-    table = Table(title=title, title_justify="left", show_header=True)
-    table.add_column("")
-    first = next(iter(members.values()))
-    points = {}
+    names = list(next(iter(members.values()))["scores"])
+    columns = {name: each["scores"] for name, each in members.items()}
     if len(content["members"]) > 1:
         points = content["scores"]["mig"]["points"]
-    for name in [*members, *(f"{point}, over seeds" for point in points)]:
+        of_points = {
+            f"{point}, over seeds": {
+                name: content["scores"][name]["points"][point] for name in names
+            }
+            for point in points
+        }
+        columns = (columns if len(members) <= _MOST_COLUMNS else {}) | of_points
+    console.say(
+        f"{content['protocol']}: {content['metrics_protocol']} protocol, "
+        f"{content['examples']:,} examples, factors {', '.join(content['factors'])}"
+    )
+    table = Table()
+    table.add_column("")
+    for name in columns:
         table.add_column(escape(name), justify="right")
-    for name in first["scores"]:
-        cells = [_cell(each["scores"][name]) for each in members.values()]
-        cells += [_cell(content["scores"][name]["points"][point]) for point in points]
-        table.add_row(_LABELS[name], *cells)
-    table.add_section()
-    seconds = [each["seconds"] for each in members.values()]
-    cells = [f"{sum(each.values()):.0f}, {each['dci']:.0f} of it DCI" for each in seconds]
-    table.add_row("seconds", *cells, *[""] * len(points))
+    for name in names:
+        table.add_row(_LABELS[name], *(_cell(each[name]) for each in columns.values()))
     console.console.print(table)
     for name, why in content["left_out"].items():
         console.say(f"factor {name} is left out: {why}")
-    for line in content["not_scored"]:
-        console.say(f"not scored: {line}")
+    for name, why in content["not_scored"].items():
+        console.say(f"{name} is not scored: {why}")
+    seconds = [each["seconds"] for each in members.values()]
+    total, trees = sum(sum(each.values()) for each in seconds), sum(each["dci"] for each in seconds)
+    console.say(f"{total:.0f} seconds, {trees:.0f} of them for the trees of DCI")
 
 
 def _cell(estimate):
