@@ -133,9 +133,10 @@ def test_modularity_of_toy_codes():
     Mutants: information that is not squared, a division by the number of factors.
     """
     np.testing.assert_allclose(score("modularity", DUPLICATED), 1.0, atol=1e-12)
-    squares = information_by_counting(SHARED, GRID) ** 2
+    mixed = np.stack([2 * V0 + V1, V2], axis=1)  # tells more of v0 than of v1
+    squares = information_by_counting(mixed, GRID) ** 2
     expected = np.mean([1 - (row.sum() - row.max()) / (row.max() * 2) for row in squares])
-    np.testing.assert_allclose(score("modularity", SHARED), expected, atol=1e-12)
+    np.testing.assert_allclose(score("modularity", mixed), expected, atol=1e-12)
     np.testing.assert_allclose(
         disentanglement.modularity_of(np.array([[0.0, 0.0], [0.0, 2.0]])), 0.5
     )
@@ -145,7 +146,8 @@ def test_modularity_of_toy_codes():
 def test_the_held_factor_is_told_from_codes_of_one_factor_each(metric):
     """Mutants: the code that varies most; no division by the variance over all examples."""
     scales = np.array([1.0, 0.1, 10.0]) if metric == "factor_vae" else 1.0
-    assert score(metric, IDENTITY[:, [2, 0, 1]] * scales) == 1.0
+    codes = IDENTITY[:, [2, 0, 1]] + 0.2 * noise(9, len(GRID), 3)
+    assert score(metric, codes * scales) == 1.0
 
 
 @pytest.mark.parametrize("metric", ["beta_vae", "factor_vae"])
