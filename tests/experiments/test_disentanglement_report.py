@@ -47,6 +47,7 @@ def small(trained, monkeypatch):
     return run._replace(dataset=with_factors(run.dataset)), how, state
 
 
+@pytest.mark.slow
 def test_scores_of_every_member(small, tmp_path, capsys):
     """Oracle: MIG of posterior means that are computed here, one example at a time.
 
