@@ -96,7 +96,7 @@ def report(
         "members": dict.fromkeys(run.member_names),
         "not_scored": {},
     }
-    for i in np.flatnonzero(~measurement.has_failed(state)):
+    for i in np.flatnonzero(~measurement.has_failed(state)).tolist():
         name, params = (
             run.member_names[i],
             training.select_member(state, i).evaluation_params["vae"],
