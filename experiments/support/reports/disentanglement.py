@@ -45,9 +45,9 @@ _LABELS = {
     "mutual_information_of_codes": "mutual information of two codes (nats)",
 }
 _MEANING = (
-    "scores of posterior means; larger is more disentangled from beta_vae to irs, smaller is more "
-    "independent in the others; standard errors are over what `over` names, without refitting; "
-    "null: over fits, not measured"
+    "scores of posterior means: from beta_vae to irs larger is more disentangled, of the others "
+    "smaller is more independent. Standard errors are over what `over` names, without refitting; "
+    "null where the score belongs to the fit itself, whose spread over fits is not measured"
 )
 
 
