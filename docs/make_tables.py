@@ -1,8 +1,8 @@
 """Write the tables of rows and options: python -m docs.make_tables
 
-docs/options.md and docs/objectives.md are made whole, of README.md what stands between
-`<!-- table: ... -->` and `<!-- end -->`. They come from the tables of the package (names,
-docstrings, signatures) and from the comments of configs/default.py.
+docs/options.md, docs/objectives.md and docs/disentanglement.md are made whole, of README.md what
+stands between `<!-- table: ... -->` and `<!-- end -->`. They come from the tables of the package
+(names, docstrings, signatures) and from the comments of configs/default.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from experiments.reproduce import rows
+from vae_jax.evaluation.disentanglement import METRICS, PROTOCOLS
 from vae_jax.lookup import doc_of, option_meanings, options_of, summary_of
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, objectives_with
 from vae_jax.tables import TABLES
@@ -41,6 +42,15 @@ Every number is in nats and larger when better. z_1 .. z_K are samples of q(z|x)
 log w_k = log p(x, z_k) - log q(z_k|x). `--config.objective.name` chooses the objective and
 `--config.objective.estimator` how its gradient is estimated; `docs/options.md` lists their options.
 {cost}
+
+This page is made by `python -m docs.make_tables`.
+"""
+_DISENTANGLEMENT_INTRODUCTION = """# Disentanglement metrics
+
+`vae_jax.evaluation.disentanglement.measure(name, key, codes, factors)` gives the scores: codes are
+posterior means, (examples, codes), factors the index of each factor's value, (examples, factors).
+Standard errors are those of the bootstrap over what is held out (200 resamples), without refitting;
+importances of trees belong to the fit and have none.
 
 This page is made by `python -m docs.make_tables`.
 """
@@ -113,6 +123,24 @@ def options_page() -> str:
                 sections.append(f"The rows of `{place}`, with their options.")
     for block in [name for name in fields if name not in TABLES and name != "config"]:
         sections += [f"## `config.{block}`", field_list(block, fields[block])]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def disentanglement_page() -> str:
+    """Return the text of docs/disentanglement.md: the metrics, their options and protocols."""
+    sections = [_DISENTANGLEMENT_INTRODUCTION]
+    for name, row in METRICS.items():
+        body = doc_of(row).partition("Args:\n")[0].partition("\n")[2].strip()
+        summary, *options = describe_row(name, row).split("\n")
+        sections += [f"{summary}\n\n{body}", "\n".join(each.strip() for each in options)]
+    for name, changed in PROTOCOLS.items():
+        changes = [
+            f"{metric} {option} = {value!r}"
+            for metric, options in changed.items()
+            for option, value in options.items()
+        ]
+        what = ", ".join(changes) or "the defaults above, which are the papers' numbers"
+        sections.append(f"* Protocol **`{name}`**: {what}.")
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
@@ -205,6 +233,7 @@ def main() -> None:
     """Write the pages."""
     (ROOT / "docs" / "options.md").write_text(options_page())
     (ROOT / "docs" / "objectives.md").write_text(objectives_page())
+    (ROOT / "docs" / "disentanglement.md").write_text(disentanglement_page())
     readme = ROOT / "README.md"
     readme.write_text(fill_tables(readme.read_text()))
 

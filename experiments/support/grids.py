@@ -1,6 +1,6 @@
 """What the pictures of a trained member show, as grids of images with titles and labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -96,30 +96,46 @@ def completions(subject: Subject, most_rows: int = 10, columns: int = 9) -> Grid
 def traversal(subject: Subject, columns: int = 11, most_rows: int = 10) -> Grid:
     """Show one latent at a time over 3 standard deviations of the prior to both sides.
 
-    The others stay at the posterior mean of the test example that is nearest to the mean of all.
     Rows are ordered by KL; those whose posterior mean hardly varies (`is_active`) are pale.
     """
     means = subject.measured["posterior_mean"]
     amounts, form = latent_use(subject)
-    dimensions = np.argsort(-amounts)[:most_rows]
+    active = evaluation.is_active(means, subject.run.vae.latents)
+    rows = [
+        (d, form.format(amounts[d]) if active[d] else "unused", not active[d])
+        for d in np.argsort(-amounts)[:most_rows]
+    ]
+    title = f"Each row varies one latent of a typical test {subject.noun[:-1]}\n"
+    title += f"{active.sum()} of {means.shape[1]} latents are used, "
+    title += f"KL = {subject.mean('kl'):.1f} nats in all"
+    title += "; var: of posterior means" if "var" in form else ""
+    return vary_latents(subject, rows, title, columns)
+
+
+def vary_latents(
+    subject: Subject, rows: Sequence[tuple[int, str, bool]], title: str, columns: int = 11
+) -> Grid:
+    """Show one latent at a time over 3 standard deviations of the prior to both sides.
+
+    The others stay at the posterior mean of the test example that is nearest to the mean of all.
+
+    Args:
+      subject: a trained member.
+      rows: (latent, words beside it, whether the row is pale) of each row.
+      title: its first lines.
+      columns: values of each latent.
+    """
+    means = subject.measured["posterior_mean"]
+    dimensions, words, faded = zip(*rows, strict=True)
     typical = np.argmin(np.sum((means - means.mean(axis=0)) ** 2, axis=1))
     y = take(subject.ys, np.array([typical]))
     center, scale, unit = _prior_range(subject, y)
     steps = np.linspace(-3, 3, columns)
     zs = _vary(means[typical], dimensions, center + steps[:, None] * scale)
     images = subject.decode(zs.reshape(-1, zs.shape[-1]), take(y, np.zeros(zs[..., 0].size, int)))
-    active = evaluation.is_active(means, subject.run.vae.latents)
-    faded = [not active[d] for d in dimensions]
-    words = [
-        "unused" if pale else form.format(amounts[d])
-        for d, pale in zip(dimensions, faded, strict=True)
-    ]
     return Grid(
         images.reshape(*zs.shape[:2], *images.shape[1:]),
-        f"Each row varies one latent of a typical test {subject.noun[:-1]}\n"
-        f"z from -3 to 3{unit}, the others fixed; {active.sum()} of "
-        f"{means.shape[1]} latents are used, KL = {subject.mean('kl'):.1f} nats in all"
-        f"{'; var: of posterior means' if 'var' in form else ''}\n{subject.legend}",
+        f"{title}\nz from -3 to 3{unit}, the others fixed\n{subject.legend}",
         [f"z{d}  {word}" for d, word in zip(dimensions, words, strict=True)],
         [f"{step:.1f}{unit}" for step in steps],
         faded,

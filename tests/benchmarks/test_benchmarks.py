@@ -11,6 +11,7 @@ from vae_jax.objectives import ESTIMATORS, OBJECTIVES, make_objective
 
 # {case: (program, arguments, flags of pictures)}
 PROGRAMS = {
+    "disentanglement": ("disentanglement", [], []),
     "evaluation": ("evaluation", [], []),
     "memory": ("memory", [], []),
     "objectives": ("objectives", [], []),

@@ -19,6 +19,9 @@ def test_pages_are_made_anew():
     assert (make_tables.ROOT / "docs" / "objectives.md").read_text() == (
         make_tables.objectives_page()
     ), REMEDY
+    assert (make_tables.ROOT / "docs" / "disentanglement.md").read_text() == (
+        make_tables.disentanglement_page()
+    ), REMEDY
 
 
 @pytest.mark.parametrize("row", [*OBJECTIVES.items(), *ESTIMATORS.items()], ids=lambda row: row[0])
