@@ -27,6 +27,12 @@ class EvaluationKeys(NamedTuple):
     """For pictures; split into one key for each."""
     codes: Any
     """For samples that stand for an example whose posterior has no mean; folded with its index."""
+    annealing: Any
+    """For annealed chains on examples; folded with the index of the example."""
+    simulation: Any
+    """For data drawn from the model, and the annealed chains on them; folded with an index."""
+    tightness: Any
+    """For the search of the best posterior, and its bound; folded with the index of the example."""
 
 
 def evaluation_keys(key: Key[Array, ""]) -> EvaluationKeys:
