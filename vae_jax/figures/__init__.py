@@ -19,6 +19,7 @@ from vae_jax.figures.images import (
     image_grids,
     side_by_side,
 )
+from vae_jax.figures.likelihoods import likelihood_curves
 
 __all__ = [
     "BAR_HEIGHT",
@@ -33,6 +34,7 @@ __all__ = [
     "image_grid",
     "image_grids",
     "latent_scatter",
+    "likelihood_curves",
     "side_by_side",
     "signal_to_noise_curves",
     "training_curves",
