@@ -25,6 +25,7 @@ from vae_jax.datasets.loaders import (
     load_digits,
     load_mnist,
     load_npz,
+    load_ppca,
 )
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
@@ -51,6 +52,7 @@ __all__ = [
     "load_digits",
     "load_mnist",
     "load_npz",
+    "load_ppca",
     "make_batches",
     "make_dataset",
     "num_examples",
