@@ -213,8 +213,7 @@ def load_ppca(
     Args:
       features: values of x per example.
       true_latents: dimensions of the z that the data are drawn from, fewer than the features.
-      noise: standard deviation of x given z; the columns of W are sqrt(features / true_latents) times
-        1 .. 1/2 long.
+      noise: standard deviation of x given z, of which a feature has about 0.8 without noise.
       num_examples: of all three parts together.
       seed: of the model, the draws and the split.
 
@@ -226,7 +225,7 @@ def load_ppca(
     check_whole(2, 10_000, features=features)
     check_whole(1, features - 1, true_latents=true_latents)
     check_whole(10, 10_000_000, num_examples=num_examples)
-    model_seed, draw_seed = np.random.SeedSequence(seed).generate_state(2)
+    model_seed, draw_seed = map(int, np.random.SeedSequence(seed).generate_state(2))
     model = draw_model(features, true_latents, noise, model_seed)
     x, _ = draw_examples(model, num_examples, draw_seed)
     parts = split_examples(Examples(x.astype(np.float32)), (0.1, 0.1), seed)

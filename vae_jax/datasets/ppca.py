@@ -22,7 +22,7 @@ class LinearGaussian(NamedTuple):
 
 
 def draw_model(features: int, latent_dim: int, noise: float, seed: int) -> LinearGaussian:
-    """Return a model whose W has orthogonal columns of lengths sqrt(features / latents) (1 .. 1/2).
+    """Return a model whose W has orthogonal columns, sqrt(features / latents) 1 .. 1/2 long.
 
     Without noise, a feature then has a variance of about 0.6. The lengths differ, so that each
     latent can be told from the others.
@@ -60,10 +60,10 @@ def maximum_likelihood(
     """Return the model of the largest likelihood, and its mean log p(x) over the examples in nats.
 
     With the eigenvalues l_1 >= l_2 >= ... of the covariance of the data (divided by N) and their
-    eigenvectors U: sigma^2 = mean of those after the first q, W = U_q (L_q - sigma^2 I)^(1/2), up
-    to a rotation of z; Section 3.2 of Tipping & Bishop (1999). No linear VAE with one sigma is better
-    on these data, and its ELBO reaches the same value, since this W makes p(z|x) a diagonal
-    Gaussian.
+    eigenvectors U: sigma^2 is the mean of those after the first q, and
+    W = U_q (L_q - sigma^2 I)^(1/2), up to a rotation of z; Section 3.2 of Tipping & Bishop (1999).
+    No linear VAE with one sigma is better on these data, and its ELBO can reach the same value,
+    since this W makes p(z|x) a diagonal Gaussian.
 
     Args:
       x: the examples.

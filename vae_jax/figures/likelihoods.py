@@ -8,6 +8,8 @@ import numpy as np
 from vae_jax.figures.charts import MARKERS, PALETTE
 from vae_jax.figures.pages import LINE, make_figure, wrap_title, write_title
 
+_PLACE = 3  # of what has no K, in units of the largest
+
 
 def likelihood_curves(members: Mapping[str, Mapping[str, Any]], title: str) -> Any:
     """Draw -log p(x) of each member against K, the number of samples, on a logarithmic axis.
@@ -31,8 +33,10 @@ def likelihood_curves(members: Mapping[str, Mapping[str, Any]], title: str) -> A
     for i, (name, numbers) in enumerate(members.items()):
         style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
         _draw_member(axes, numbers, name if len(members) > 1 else "", style)
+    sizes = [each["num_samples"] for each in next(iter(members.values()))["nll"]]
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.set_xticks([*sizes, _PLACE * sizes[-1]], [*(f"{size:,}" for size in sizes), "annealed"])
+    axes.minorticks_off()
     axes.set(xlabel="K, importance samples per example", ylabel="-log p(x), nats per example")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -53,7 +57,7 @@ def _draw_member(axes: Any, numbers: Mapping[str, Any], name: str, style: dict[s
     if "less_than_nll" not in numbers["annealed"]:
         return
     lower = numbers["annealed"]["less_than_nll"]
-    place, error = 2.5 * sizes[-1], 2 * (lower["standard_error_over_examples"] or 0)
+    place, error = _PLACE * sizes[-1], 2 * (lower["standard_error_over_examples"] or 0)
     star = {"linestyle": "", "marker": "*", "markersize": 11}
     axes.errorbar(place, means[-1] - lower["mean"], error, label=f"{label}annealed", **bars | star)
 

@@ -268,13 +268,14 @@ def _draw(content: Mapping[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     first = next(iter(members.values()))
     error = first["nll"][-1]["standard_error_over_examples"]
-    over = f"; other examples would move all of them together, by a standard error of {error:.2f}"
+    over = f"; other examples move all of them together, by a standard error of {error or 0:.2f}"
     title = (
         "-log p(x) by importance sampling, and what stands beside it\n"
         f"{content['protocol']}, {content['test_examples']:,} test examples, step "
         f"{content['step']:,}\nerror bars: two standard errors over samples of z"
-        f"{over if error is not None else ''} nats; annealed importance sampling of "
-        f"{content['images']} of the images, as the difference to the largest K on them"
+        f"{over if error is not None else ''} nats\nannealed importance sampling: its mean "
+        f"difference to the largest K on {content['images']} of the examples, and two standard "
+        "errors over them"
     )
     figures.likelihood_curves(members, title).savefig(folder / "likelihood.png")
 
