@@ -82,6 +82,7 @@ def test_hmc_leaves_its_target_invariant():
     assert 0.4 < acceptance.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_no_correction_is_seen(monkeypatch):
     """The mutant "no Metropolis correction" is rejected by the test above: all is accepted where
     a uniform draw is never above a probability."""

@@ -20,6 +20,7 @@ from experiments.support import console, measurement
 from experiments.support.assembly import Evaluation, Run
 from vae_jax import datasets, evaluation, figures, training
 from vae_jax.evaluation import Annealing, Search, Spread
+from vae_jax.evaluation.annealing import LATENTS
 
 _SIZES = (1, 10, 100, 1000, 5000)
 _MEANINGS = {
@@ -81,7 +82,12 @@ def report(
       elbo_samples: samples of z for each ELBO of the gaps.
       annealing: how the annealed chains run.
       search: of the best q(z|x) of an example.
+
+    Raises:
+      ValueError: settings of the chains that are not possible.
     """
+    if run.vae.latents in LATENTS:
+        evaluation.check_annealing(run.vae, annealing)
     test = measurement.model_examples(run, how_measured, "test")
     count = datasets.num_examples(test)
     images = np.unique(np.linspace(0, count - 1, min(num_images, count)).astype(int))
