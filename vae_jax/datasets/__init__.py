@@ -30,6 +30,7 @@ from vae_jax.datasets.loaders import (
     load_mnist,
     load_npz,
     load_omniglot,
+    load_ppca,
 )
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
@@ -78,6 +79,7 @@ __all__ = [
     "load_mnist",
     "load_npz",
     "load_omniglot",
+    "load_ppca",
     "load_sprites",
     "make_batches",
     "make_dataset",

@@ -15,10 +15,18 @@ from vae_jax.datasets.labels import (
 )
 from vae_jax.datasets.making import make_dataset, quadrants, split_examples, split_in_two
 from vae_jax.datasets.npz_arrays import check_examples, read_npz
+from vae_jax.datasets.ppca import draw_examples, draw_model
 from vae_jax.datasets.sprites import load_dsprites, load_sprites
 from vae_jax.datasets.tfds_arrays import read_tfds
 from vae_jax.distributions import Masked
-from vae_jax.lookup import check_not_negative, check_options, look_up
+from vae_jax.lookup import (
+    check_not_negative,
+    check_options,
+    check_positive,
+    check_seed,
+    check_whole,
+    look_up,
+)
 
 
 def load_digits(*, binarization: str = "none", seed: int = 0) -> Dataset:
@@ -256,6 +264,41 @@ def from_arrays(
     return with_missing_labels(make_dataset(name, *parts, maxima, binarization, seed))
 
 
+def load_ppca(
+    *,
+    features: int = 20,
+    true_latents: int = 5,
+    noise: float = 0.5,
+    num_examples: int = 5000,
+    seed: int = 0,
+) -> Dataset:
+    """Draws from a known linear-Gaussian model: its maximum likelihood is known in closed form.
+
+    10% are for validation and 10% for the test. `ppca.maximum_likelihood` tells the best that a
+    linear VAE can reach on the training examples.
+
+    Args:
+      features: values of x per example.
+      true_latents: dimensions of the z that the data are drawn from, fewer than the features.
+      noise: standard deviation of x given z, of which a feature has about 0.8 without noise.
+      num_examples: of all three parts together.
+      seed: of the model, the draws and the split.
+
+    Raises:
+      ValueError: a number that is not possible.
+    """
+    check_seed(seed=seed)
+    check_positive(noise=noise)
+    check_whole(2, 10_000, features=features)
+    check_whole(1, features - 1, true_latents=true_latents)
+    check_whole(10, 10_000_000, num_examples=num_examples)
+    model_seed, draw_seed = map(int, np.random.SeedSequence(seed).generate_state(2))
+    model = draw_model(features, true_latents, noise, model_seed)
+    x, _ = draw_examples(model, num_examples, draw_seed)
+    parts = split_examples(Examples(x.astype(np.float32)), (0.1, 0.1), seed)
+    return make_dataset("ppca", *parts, 1.0, "none", likelihood="gaussian_learned_scale")
+
+
 DATASETS = {
     "binarized_mnist": load_binarized_mnist,
     "digit_halves": load_digit_halves,
@@ -266,6 +309,7 @@ DATASETS = {
     "mnist": load_mnist,
     "npz": load_npz,
     "omniglot": load_omniglot,
+    "ppca": load_ppca,
     "sprites": load_sprites,
 }
 

@@ -29,6 +29,12 @@ class EvaluationKeys(NamedTuple):
     """For samples that stand for an example whose posterior has no mean; folded with its index."""
     aggregate: Any
     """For one sample of z per example, of the aggregate posterior; folded with its index."""
+    annealing: Any
+    """For annealed chains on examples; folded with the index of the example."""
+    simulation: Any
+    """For data drawn from the model, and the annealed chains on them; folded with an index."""
+    tightness: Any
+    """For the search of the best posterior, and its bound; folded with the index of the example."""
 
 
 def evaluation_keys(key: Key[Array, ""]) -> EvaluationKeys:

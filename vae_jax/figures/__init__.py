@@ -20,6 +20,7 @@ from vae_jax.figures.images import (
     side_by_side,
 )
 from vae_jax.figures.latents import kl_bars, rate_distortion
+from vae_jax.figures.likelihoods import likelihood_curves
 
 __all__ = [
     "BAR_HEIGHT",
@@ -35,6 +36,7 @@ __all__ = [
     "image_grids",
     "kl_bars",
     "latent_scatter",
+    "likelihood_curves",
     "rate_distortion",
     "side_by_side",
     "signal_to_noise_curves",
