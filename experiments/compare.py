@@ -56,7 +56,7 @@ def read_run(workdir: Path) -> list[dict[str, Any]]:
     for point in points:
         numbers = {name: number_of(value, point) for name, value in summary.items()}
         for name, report in reports.items():
-            found = report.get("scores") or report.get("points") or {}
+            found = report.get("scores") or report.get("numbers") or {}
             numbers |= {f"{name}.{each}": number_of(value, point) for each, value in found.items()}
         rows.append(
             {

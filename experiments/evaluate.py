@@ -16,7 +16,7 @@ from experiments.support import cli, console, measurement, plots, run_folder
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_run
 from experiments.support.memory import check_evaluation_memory
-from experiments.support.reports import latents
+from experiments.support.reports import disentanglement, latents, likelihood, likelihood_table
 from vae_jax import datasets, evaluation, training
 from vae_jax.lookup import check_options, look_up
 
@@ -67,7 +67,9 @@ class Report(NamedTuple):
 
 
 REPORTS = {
+    "likelihood": Report(likelihood.report, likelihood_table.show),
     "latents": Report(latents.report, latents.show),
+    "disentanglement": Report(disentanglement.report, disentanglement.show),
 }
 # {flag: what it sets}
 OPTIONS = {

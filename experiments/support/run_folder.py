@@ -30,10 +30,10 @@ _FREE_FIELDS = (
 _FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
 # Of config.json and the checkpoints. Layout 1 had the options of all rows in each block, and layout
 # 2 had no outline of the data, and layout 3 no gradient estimators.
-_LAYOUT = 4
+_LAYOUT = 5
 _FILES = (
     *("config.json", "estimators.json", "evaluation.json", "lock", "metrics.jsonl"),
-    "summary.json",
+    *("disentanglement.json", "latents.json", "likelihood.json", "summary.json"),
 )
 _FOLDERS = ("best", "checkpoints", "figures", "profile", "tensorboard")
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")

@@ -148,7 +148,7 @@ def sources(monkeypatch, tmp_path):
         part = {name: IMAGES if name == "x" else np.arange(5100) % 10 for name in features}
         return dict.fromkeys(splits, part)
 
-    for module in (datasets.loaders, datasets.sprites):
+    for module in (datasets.tfds_sets, datasets.sprites):
         monkeypatch.setattr(module, "read_tfds", read_tfds)
     path = tmp_path / "own.npz"
     np.savez(path, x=np.random.default_rng(0).uniform(size=(50, 3)).astype(np.float32))

@@ -10,7 +10,7 @@ import sklearn.datasets
 
 from tests.datasets.files import png_of, write_npz, write_tfds
 from vae_jax import datasets, models
-from vae_jax.datasets import loaders
+from vae_jax.datasets import tfds_sets
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def prepared(tmp_path_factory):
     return write_tfds(root, "omniglot", "3.0.0", parts)
 
 
-# Decoding 70,000 images takes ten seconds.
-SLOW = ("mnist", "binarized_mnist")
+# Decoding 70,000 images takes ten seconds, rendering begins with a table of all outlines.
+SLOW = ("mnist", "binarized_mnist", "dsprites", "sprites")
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,19 @@ def test_every_row_is_sound(name, request):
         given["data_dir"] = request.getfixturevalue("tfds_dir")
     elif name in ("fashion_mnist", "omniglot"):
         given["data_dir"] = request.getfixturevalue("prepared")
+    elif name == "dsprites":
+        subset = Path(request.getfixturevalue("tfds_dir")).parent / "tfds_subset_array_record"
+        given["data_dir"] = str(subset)
     elif name in ("npz", "images"):
         given["path"] = request.getfixturevalue(name)
+    elif name == "sprites":
+        given |= {"num_train": 100, "num_validation": 20, "num_test": 20}
     data = datasets.load_dataset(name, **given)
     seen = datasets.to_model_examples(data, jax.random.key(0), data.test)
     for field, values in data.fields.items():
         for part in (data.train, data.validation, data.test):
             x = part.x if data.is_plain else part.x[field]
+            x = datasets.RENDERINGS[values.rendering](x) if data.is_rendered else x
             assert x.shape[1:] == values.shape and len(x) == datasets.num_examples(part)
             assert part.y is None or len(part.y) == len(x)
             scaled = np.asarray(x[:500], np.float64) / values.maximum
@@ -100,7 +106,7 @@ def test_mnist_is_split_as_burda_did(monkeypatch):
     """Of made-up records. Mutants: the first 400 for validation, some of them in two parts, labels
     of other images."""
     sizes = {"train": 60000, "test": 10000}
-    monkeypatch.setattr(loaders, "read_tfds", fake_tfds("xy", sizes))
+    monkeypatch.setattr(tfds_sets, "read_tfds", fake_tfds("xy", sizes))
     data = datasets.load_mnist()
     np.testing.assert_array_equal(numbers_of(data.train), np.arange(59600))
     np.testing.assert_array_equal(numbers_of(data.validation), np.arange(59600, 60000))

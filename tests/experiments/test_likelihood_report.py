@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments.support.loading import load_run
-from experiments.support.reports import likelihood
+from experiments.support.reports import likelihood, likelihood_table
 from vae_jax import figures
 from vae_jax.evaluation import Annealing, Search
 
@@ -35,7 +35,7 @@ def test_table_shows_each_number_once(capsys):
     """Two members and one that failed. Mutants: the standard errors exchanged, the cells of one
     member in the column of another, reasons that are not told."""
     content = {"protocol": "digits", "images": 100}
-    likelihood.show(content | {"members": {"a": MEMBER, "b": DISCRETE, "c": None}})
+    likelihood_table.show(content | {"members": {"a": MEMBER, "b": DISCRETE, "c": None}})
     printed = capsys.readouterr().out
     for text in ("90.100 +- 0.125", "90.000 +- 0.125", "0.500", "25% above 0.70", "2.000 +- 0.125"):
         assert text in printed
@@ -76,7 +76,7 @@ def test_report_of_a_run(trained, tmp_path):
         annealing=Annealing(4, 10, 2),
         search=Search(20, 4),
     )
-    likelihood.show(content)
+    likelihood_table.show(content)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert (tmp_path / "figures" / "likelihood.png").stat().st_size > 10_000
     first, second = content["members"].values()

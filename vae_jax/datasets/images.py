@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-import os
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +99,7 @@ def read_images(files: Sequence[Path], size: int, grey: bool) -> np.ndarray:
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:  # opencv frees the interpreter
+        with ThreadPoolExecutor() as threads:  # opencv frees the interpreter
             for _ in threads.map(read, range(len(files))):
                 pass
     finally:

@@ -81,7 +81,7 @@ def report(
         if not failed[i]:
             params = training.select_member(state, i).evaluation_params["vae"]
             content["members"][member.name] = _measure(run, how, params, test, some, member.name)
-    content["points"] = {name: _over_seeds(content, run, name) for name in _LABELS}
+    content["numbers"] = {name: _over_members(content, run, name) for name in _LABELS}
     _draw(content, run, workdir / "figures")
     return content
 
@@ -123,12 +123,11 @@ def _estimate(values):
     return {"mean": mean, "standard_error": error if math.isfinite(error) else None, "over": over}
 
 
-def _over_seeds(content, run, name):
-    # The mean over seeds of each point of a sweep, as of the numbers of the final table.
+def _over_members(content, run, name):
+    # As of the numbers of the final table: of several members, with the mean of each sweep point.
     members = content["members"].values()
     values = [each[name]["mean"] if each and each[name] else math.nan for each in members]
-    described = run_folder.describe(values, run.points)
-    return described["points"] if isinstance(described, dict) else None
+    return run_folder.describe(values, run.points)
 
 
 def _draw(content: Mapping[str, Any], run: Run, folder: Path) -> None:
