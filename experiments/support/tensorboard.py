@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+import functools
 from pathlib import Path
 import struct
 import sys
@@ -94,14 +95,19 @@ def config_summary(config: str) -> dict[str, Any]:
 
 def record(event: Mapping[str, Any]) -> bytes:
     """Return an event, as of now, as it stands in the file: length, content, checksum of each."""
+    make_event, masked_crc32c = _event_format()
+    content = make_event(wall_time=time.time(), **event).SerializeToString()
+    parts = struct.pack("<Q", len(content)), content
+    return b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in parts)
+
+
+@functools.cache  # leaving the context forgets the modules: each record would import them again
+def _event_format():
     # The package imports torch where that is installed: a second and 200 MB for nothing.
     with mock.patch.dict(sys.modules, {"torch": None}):
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.record_writer import masked_crc32c
-
-    content = Event(wall_time=time.time(), **event).SerializeToString()
-    parts = struct.pack("<Q", len(content)), content
-    return b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in parts)
+    return Event, masked_crc32c
 
 
 def _append(workdir, event):

@@ -78,6 +78,7 @@ def test_every_objective_and_estimator_is_measured():
         make_objective(name, **objectives.options_for(name, estimator, num_samples=10))
 
 
+@pytest.mark.slow
 def test_a_step_of_an_estimator_runs():
     """Mutant: an option that its objective does not take; a step that raises."""
     objectives.make_step("miwae", "piwae", num_samples=5, batch_size=2, hidden=8)(1)

@@ -194,6 +194,7 @@ def test_objective_with_own_parameters_and_a_second_optimizer():
     np.testing.assert_allclose(after["objective"]["mean"][0], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_batch_rendered_from_the_steps_key():
     """No arrays at all: each batch is drawn, and two steps never see the same one."""
 

@@ -142,6 +142,7 @@ def with_relatives(q):
     return [q, Mixture(jnp.zeros(2), stacked), *relaxed, *unbounded]
 
 
+@pytest.mark.slow
 @every_type
 def test_no_distribution_broadcasts_a_value(family):
     """Oracle: its own samples are taken, of several or of one number none. Mutants: a density

@@ -291,6 +291,7 @@ def test_sampled_kl_of_small_concentrations_is_the_closed_form(name):
     assert_mean_is(draw_log_ratios(name), SMALL[name][2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", small(["beta", "ten betas", "gamma"]))
 def test_no_bound_is_violated_by_small_concentrations(name):
     """E[log mean_k p(z_k) / q(z_k)] <= log 1. Estimator: the mean over values of K = 10, four
@@ -315,6 +316,7 @@ def test_gradients_of_small_concentrations_are_those_of_the_closed_form():
     jax.tree.map(assert_mean_is, gradients, jax.jit(jax.grad(kl_divergence))(q, p))
 
 
+@pytest.mark.slow
 def test_log_samples_far_below_the_least_float_have_their_derivative():
     """Oracle: (psi(a + 1) - log x) / a, of the power law F(x) = x^a / Gamma(a + 1).
 

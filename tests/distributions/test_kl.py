@@ -106,6 +106,7 @@ def test_kl_is_the_expected_log_ratio(pair):
     assert_mean_is(log_ratios, kl_divergence(q, p))
 
 
+@pytest.mark.slow
 @every_pair
 def test_kl_is_zero_of_equals_and_not_below(pair):
     """Mutant: a constant dropped."""

@@ -41,6 +41,7 @@ def test_jit_changes_nothing_and_vmap_is_a_loop(name):
     assert_close(mapped, jax.tree.map(lambda *leaves: jnp.stack(leaves), *looped))
 
 
+@pytest.mark.slow
 @every_example
 def test_gradients_of_every_parameter_are_finite_and_not_zero(name):
     """Mutant: parameters that a Partial hides from the pytree."""

@@ -26,6 +26,7 @@ def assert_estimates(estimate, expected):
     assert estimate.standard_error < 0.1 * abs(expected)
 
 
+@pytest.mark.slow
 def test_moments_are_those_of_all_replicates():
     """Against numpy's of the same gradients, each computed by itself.
 

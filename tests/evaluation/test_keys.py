@@ -56,6 +56,7 @@ def make_run(vae):
         members=[Member(0, {})],
         num_steps=1,
         steps_per_epoch=1,
+        is_streamed=False,
         bits_dimensions=64,
     )
 

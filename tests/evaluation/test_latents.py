@@ -63,6 +63,7 @@ def test_the_threshold_of_one_hot_variables():
     assert [active_units(each, "classes") for each in means] == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("posterior", quick(["two_layers", "coupling"], "coupling"))
 def test_no_unit_is_active_by_noise(posterior):
     """A posterior that is the same for every x. Mutant: noise of its own for each example, whose

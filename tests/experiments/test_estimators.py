@@ -11,6 +11,7 @@ from vae_jax.models import VAE
 from vae_jax.objectives import ESTIMATORS
 
 
+@pytest.mark.slow
 def test_a_trained_run_is_measured(trained, tmp_path, capsys):
     """Every number of the file, by its definition where it is known.
 

@@ -104,6 +104,7 @@ def test_encode_and_sample(trained, tmp_path):
         np.testing.assert_array_equal(samples["y"], [*range(10), 0, 1])
 
 
+@pytest.mark.slow
 def test_a_z_of_two_layers_is_encoded_and_drawn_by_name():
     """Without training. Mutants: one layer left out, its name lost."""
     config = resolved(small(importlib.import_module("configs.two_layers").get_config()))

@@ -26,7 +26,7 @@ TINY = (
     "--config.vae.latent_dim=2",
     "--config.optimizer.ema_decay=0.9",
     "--config.optimizer.warmup_steps=5",
-    "--config.training.num_epochs=30",
+    "--config.training.num_epochs=12",
     "--config.training.log_every_steps=7",
     "--config.training.eval_every_epochs=2",
     "--config.training.checkpoint_every_epochs=1",
@@ -219,8 +219,8 @@ def test_a_lost_best_checkpoint_is_said_on_resume(copied, capsys, how):
     damage_best(workdir, how)
     state, best, elbos = resume(state, run, workdir)
     said = " ".join(capsys.readouterr().out.split())
-    assert "holds no checkpoint that is whole: the members as of step 360 stand for" in said
-    assert checkpoints.digest(best) == checkpoints.digest(state) and len(elbos) == 15
+    assert "holds no checkpoint that is whole: the members as of step 144 stand for" in said
+    assert checkpoints.digest(best) == checkpoints.digest(state) and len(elbos) == 6
     saved, damaged = checkpoints.restore_newest(workdir / "best", state)
     assert checkpoints.digest(saved) == checkpoints.digest(state) and damaged == []
     assert checkpoints.digest(resume(state, run, workdir).best) == checkpoints.digest(state)
@@ -253,14 +253,14 @@ def test_a_run_without_its_best_checkpoint_is_used_as_it_ended(copied, capsys, h
         load_run(workdir)
 
 
-# {case: (what happens to the lines of metrics, how many are lost, what is said of it)}. Of the 30
+# {case: (what happens to the lines of metrics, how many are lost, what is said of it)}. Of the 12
 # epochs of 12 steps, a line every 7 steps and every epoch, an evaluation every other epoch.
 LOST = {
     "nothing": (lambda lines: lines, 0, ""),
-    "all": (lambda lines: [], 92, "92 of 92 lines up to step 360 are damaged or missing, the f"),
-    "the end": (lambda lines: lines[:40], 52, "early stopping goes by the evaluations that are l"),
-    "half a line": (lambda lines: [*lines[:-1], lines[-1][:30]], 1, "is validation at step 360"),
-    "a line": (lambda lines: [*lines[:9], *lines[10:]], 1, "1 of 92 lines up to step 360"),
+    "all": (lambda lines: [], 37, "37 of 37 lines up to step 144 are damaged or missing, the f"),
+    "the end": (lambda lines: lines[:16], 21, "early stopping goes by the evaluations that are l"),
+    "half a line": (lambda lines: [*lines[:-1], lines[-1][:30]], 1, "is validation at step 144"),
+    "a line": (lambda lines: [*lines[:9], *lines[10:]], 1, "1 of 37 lines up to step 144"),
     "a digit": (
         lambda lines: [lines[0].replace(b'"step": 7', b'"step": 8'), *lines[1:]],
         1,
@@ -294,7 +294,7 @@ def test_a_missing_file_of_metrics_is_said_and_the_run_ends(copied, capsys):
     (workdir / "metrics.jsonl").unlink()
     shutil.rmtree(workdir / "figures")
     train_and_evaluate(run.config, workdir, False)
-    assert "92 of 92 lines" in " ".join(capsys.readouterr().out.split())
+    assert "37 of 37 lines" in " ".join(capsys.readouterr().out.split())
     after = json.loads((workdir / "summary.json").read_text())
     assert after["elbo"] == before["elbo"]
     assert not (workdir / "figures" / "curves.png").exists()
@@ -421,14 +421,14 @@ def test_second_run_on_a_folder_is_refused_while_the_first_lives(tmp_path):
 def test_longer_run_needs_extend(whole, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(whole, workdir)
-    longer = (*TINY, "--config.training.num_epochs=62")
+    longer = (*TINY, "--config.training.num_epochs=26")
     refused = train(workdir, *longer)
     assert refused.returncode == 2 and "--extend lengthens the run" in refused.stderr
     done = train(workdir, *longer, "--extend")
     assert done.returncode == 0, done.stderr
     lines = (workdir / "metrics.jsonl").read_bytes()
     assert lines.startswith((whole / "metrics.jsonl").read_bytes())
-    assert json.loads(lines.splitlines()[-1])["step"] == 62 * 12
+    assert json.loads(lines.splitlines()[-1])["step"] == 26 * 12
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ def test_a_member_of_a_sweep_is_the_run_alone(swept, tmp_path):
         np.testing.assert_allclose(ours_elbo, alone_elbo, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_diverged_member_is_marked_and_cannot_be_used(swept, capsys):
     _, workdir = swept
     state = load_run(workdir)[2]

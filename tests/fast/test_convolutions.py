@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.support.quick import quick
 from vae_jax.fast import convolutions
 
 PAIRS = {
@@ -14,7 +15,7 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", quick(PAIRS, "down"))
 @pytest.mark.parametrize(
     ("shape", "outputs"), [((6, 10, 3), 5), pytest.param((2, 2, 1), 1, marks=pytest.mark.slow)]
 )

@@ -28,6 +28,7 @@ def test_vampprior_is_the_mean_of_the_posteriors_of_its_pseudo_inputs():
         np.testing.assert_allclose(vae.prior(params, y).log_prob(Z), expected, 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pseudo_inputs", quick(["learned", "data"], "data"))
 def test_pseudo_inputs_start_at_training_examples(pseudo_inputs):
     """Three different ones, with a gradient where they are learned. Mutants: one example thrice,

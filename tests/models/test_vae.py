@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.support.quick import quick
 from tests.support.rows import small_options
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Bernoulli, Gaussian, Masked, Observed
@@ -49,10 +50,7 @@ def test_every_row_maps_shapes_as_told(network, likelihood):
 
 @pytest.mark.parametrize(
     ("network", "likelihood"),
-    [
-        pytest.param(*case, marks=pytest.mark.slow if case[0] in ("conv", "resnet") else ())
-        for case in CASES
-    ],
+    quick(CASES, ("mlp", "bernoulli")),
 )
 def test_jit_and_vmap_change_nothing(network, likelihood):
     vae = make_small_vae(network, likelihood=likelihood)
@@ -113,11 +111,14 @@ def products(function, *arguments):
 
 @pytest.mark.parametrize(
     ("precision", "layers", "kept"),
-    [
-        ("float32", "f32", jnp.float32),
+    quick(
+        [
+            ("float32", "f32", jnp.float32),
+            ("bfloat16", "bf16", jnp.float32),
+            ("float64", "f64", jnp.float64),
+        ],
         ("bfloat16", "bf16", jnp.float32),
-        ("float64", "f64", jnp.float64),
-    ],
+    ),
 )
 def test_precision_is_that_of_layers_and_of_densities(precision, layers, kept):
     """Products in one type; parameters, gradients and densities in the other.

@@ -157,6 +157,7 @@ def forward_jacobian(make, num_layers):
     return np.asarray(jax.jit(jax.jacfwd(lambda z: flow.forward(z)[0]))(jnp.ones(5)))
 
 
+@pytest.mark.slow
 def test_every_dimension_is_mapped_and_maps():
     """Oracles: one coupling keeps the first two of five dimensions, two keep none; one
     autoregressive layer is triangular. More layers make every dimension depend on every other.
@@ -233,6 +234,7 @@ def test_scales_are_bounded(make):
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradients))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["coupling of 5", "autoregressive of 4"])
 def test_jit_changes_nothing_and_vmap_is_a_loop(name):
     """Mutants: a sum over the batch; reversal of the batch for that of the dimensions."""

@@ -163,6 +163,7 @@ VARIANCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("initializer", quick(INITIALIZERS, "glorot_uniform"))
 def test_kernels_have_the_variance_of_their_formula(initializer):
     """Glorot & Bengio (2010), He et al. (2015), LeCun et al. (1998), four standard errors.

@@ -231,6 +231,7 @@ def test_concrete_kl_is_in_the_objective(posterior):
     np.testing.assert_array_less(1e-3, np.abs(kls - once["kl"]))
 
 
+@pytest.mark.slow
 @discrete
 def test_straight_through_decodes_discrete_values(posterior):
     """Oracle of the gradient: d log p(x|z)/dz at the discrete z, times dz/dparams, relaxed.

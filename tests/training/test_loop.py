@@ -63,6 +63,7 @@ def test_what_is_no_source_or_no_number_of_steps_is_refused(dataset):
             train_steps(state, dataset.train, stop)
 
 
+@pytest.mark.slow
 def test_training_leaves_the_callers_keys(dataset):
     """train_steps consumes its state; the keys that the state was made from stay."""
     keys = jax.random.split(jax.random.key(0), 2)
