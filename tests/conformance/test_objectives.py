@@ -12,12 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.support.quick import quick
 from tests.support.rows import KEY, make_model
 from vae_jax.datasets import Examples
 from vae_jax.lookup import take_options
 from vae_jax.objectives import OBJECTIVES, make_objective
-from vae_jax.objectives.elbo import ROWS as ELBO_ROWS
-from vae_jax.objectives.importance import ROWS as IMPORTANCE_ROWS
 
 MODELS = {"continuous": ("gaussian", "standard_normal"), "discrete": ("bernoulli", "uniform_bits")}
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
@@ -83,13 +82,9 @@ def test_gradient_reaches_encoder_decoder_and_own_parameters(name):
         assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(part)) > 1e-3
 
 
-# `tests.objectives.test_objective` asks the same of bounds of one example, of which two stand here.
-SLOW = {*ELBO_ROWS, *IMPORTANCE_ROWS, "concrete", "semi_supervised"} - {"elbo", "iwae"}
-
-
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in OBJECTIVES],
+    quick(OBJECTIVES, "elbo", "factor_vae"),
 )
 def test_jit_changes_nothing(name):
     """Oracle: the loss of one batch without jit. Mutant: a branch on a traced number."""

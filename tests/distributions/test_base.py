@@ -106,6 +106,7 @@ def assert_all_close(a, b):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, atol=1e-6), a, b)
 
 
+@pytest.mark.slow
 @every_type
 def test_jit_and_vmap_change_nothing(family):
     """Oracle: a loop over the members without jit. Mutant: a sum over the batch's axis too."""

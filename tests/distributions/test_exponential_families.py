@@ -28,6 +28,7 @@ def inner(a, b):
     return sum(jnp.sum(x * y) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
 
 
+@pytest.mark.slow
 @every_family
 def test_log_density_ratio_is_that_of_the_family(family):
     """Oracle: log q(x) - log p(x) = <eta_q - eta_p, T(x)> - A(eta_q) + A(eta_p) for every x.

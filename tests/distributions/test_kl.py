@@ -143,6 +143,7 @@ NUMPYRO = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", NUMPYRO, ids=lambda family: family.__name__)
 def test_kl_is_numpyros(family):
     """Oracle: numpyro in float64. Mutants: psi of p's parameter, the normalizers exchanged."""
@@ -189,6 +190,7 @@ def test_full_gaussian_kl_broadcasts_a_factorized_scale():
     np.testing.assert_allclose(kl_divergence(short, full), kl_divergence(long, full), 1e-6)
 
 
+@pytest.mark.slow
 @every_pair
 def test_gradient_is_finite_and_zero_of_equals(pair):
     """Oracle: KL is least where q = p. Mutants: a sign in one branch, an unsafe where."""
@@ -206,6 +208,7 @@ def functions_of(pair):
     return lambda q, p: (kl_per_dimension(q, p), kl_divergence(q, p))
 
 
+@pytest.mark.slow
 @every_pair
 def test_jit_and_vmap_change_nothing(pair):
     """Oracle: a loop over the members without jit. Mutant: a sum over the batch's axis too."""

@@ -121,6 +121,7 @@ def test_binomial_is_finite_at_extreme_logits(logit):
     np.testing.assert_array_equal(samples, float(logit > 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [KEY, project_key(), jax.random.key(0, impl="rbg")])
 def test_binomial_samples_have_scipys_frequencies(key):
     """Chi-square of 20,000 counts, from keys of any kind. Mutants: counts for their shares k / n,

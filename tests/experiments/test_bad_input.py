@@ -180,6 +180,7 @@ def test_commands_are_refused_in_one_line(bad_files, tmp_path, case):
     print(f"{case}: {seconds:.1f} s")
 
 
+@pytest.mark.slow
 def test_no_config_is_refused():
     done = run_program("experiments.train")
     assert done.returncode == 2

@@ -238,6 +238,7 @@ def test_before_the_first_evaluation_no_best_is_missed(copied, capsys):
     assert capsys.readouterr().out.count("stand for") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["missing", "empty", "damaged", "a file"])
 def test_a_run_without_its_best_checkpoint_is_used_as_it_ended(copied, capsys, how):
     """By evaluate, encode and sample; the line says so."""
@@ -287,6 +288,7 @@ def test_lost_lines_of_metrics_are_said_on_resume(copied, capsys, case):
     assert ("early stopping goes by" in said) == lost_any
 
 
+@pytest.mark.slow
 def test_a_missing_file_of_metrics_is_said_and_the_run_ends(copied, capsys):
     """Nothing is left to draw, and nothing to train; numbers and pictures are as before."""
     workdir, run, _ = copied

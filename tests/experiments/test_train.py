@@ -105,6 +105,7 @@ def test_a_changed_config_on_an_old_workdir_is_refused(trained):
     assert before == {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
 
 
+@pytest.mark.slow
 def test_evaluating_what_is_no_run_is_refused(tmp_path):
     done = run_program("experiments.evaluate", f"--workdir={tmp_path}")
     assert done.returncode == 2 and "holds no run" in done.stderr

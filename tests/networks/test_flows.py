@@ -221,6 +221,7 @@ def test_gradient_of_the_density_is_its_slope(name):
     np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), 1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 @every_maker
 def test_scales_are_bounded(make):
     """Oracle: |s| < 3 in each of 3 layers and 4 dimensions. Mutant: exp of an unbounded output."""

@@ -283,9 +283,12 @@ def test_wake_sleep_fits_q_to_weighted_samples():
     np.testing.assert_allclose(split(gradients)[1], plain, 1e-3, atol=1e-3)
 
 
+TAKEN_BY = {name: objectives_with(name) for name in ESTIMATORS}
+
+
 def estimators_of(bound):
     """Return the estimators that an objective takes."""
-    return [name for name in ESTIMATORS if bound in objectives_with(name)]
+    return [name for name in ESTIMATORS if bound in TAKEN_BY[name]]
 
 
 # Those that another test compiles by default; the rest is slow.
