@@ -125,6 +125,7 @@ def test_digest_sees_every_bit_and_place():
     assert len({checkpoints.digest(each) for each in states}) == len(states)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("collect_dropped_reads")
 def test_another_shape_is_no_whole_checkpoint(tmp_path):
     with checkpoints.open_checkpoints(tmp_path) as saved:

@@ -230,6 +230,7 @@ def test_digits_are_counts_of_sixteen_dots(name):
             models.choose_likelihood(bits, "binomial")
 
 
+@pytest.mark.slow
 def test_a_model_for_the_digits_is_binomial_of_sixteen():
     """Oracle: scipy's log-probability of the counts, of a model whose parameters are as drawn."""
     data = datasets.load_digits()

@@ -162,6 +162,7 @@ def test_poisson_probabilities_sum_to_one(log_rate):
     np.testing.assert_allclose(total, 1, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [KEY, project_key(), jax.random.key(0, impl="rbg")])
 def test_poisson_samples_have_its_frequencies(key):
     """Chi-square of 20,000 counts, from keys of any kind. Mutant: the rate's exponential left."""

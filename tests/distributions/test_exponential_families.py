@@ -87,6 +87,7 @@ def test_bregman_kl_broadcasts():
     np.testing.assert_allclose(bregman_kl(single, scales), kl_divergence(single, scales), 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_scale", [-60.0, -44.4, -5.0, 40.0])
 @pytest.mark.parametrize("is_full", [False, True])
 def test_bregman_kl_of_gaussians_of_any_scale(log_scale, is_full):

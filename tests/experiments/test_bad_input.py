@@ -206,6 +206,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

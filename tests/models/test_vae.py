@@ -48,6 +48,7 @@ def test_every_row_maps_shapes_as_told(network, likelihood):
     assert mean.shape == SHAPE and log_prob.shape == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "likelihood"),
     quick(CASES, ("mlp", "bernoulli")),

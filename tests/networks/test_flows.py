@@ -129,7 +129,10 @@ def standard_log_prob(z):
     return -0.5 * np.sum(z**2, axis=-1) - np.log(2 * np.pi)
 
 
-@pytest.mark.parametrize("hidden", [(), (3,), (12,), (16, 9), (5, 40, 7)])
+@pytest.mark.parametrize(
+    "hidden",
+    [(), (16, 9), *(pytest.param(n, marks=pytest.mark.slow) for n in ((3,), (12,), (5, 40, 7)))],
+)
 def test_autoregressive_network_sees_earlier_dimensions_only(hidden):
     """Oracle: the Jacobians of t and s are strictly lower triangular, and full below where wide.
 

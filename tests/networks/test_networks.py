@@ -27,7 +27,7 @@ from vae_jax.networks.convolutional import ConvolutionalBlock
 SHAPE = (8, 8, 3)
 SIZES = {"hidden": (7, 6), "channels": (2, 4)}
 
-networks = pytest.mark.parametrize("network", quick(NETWORKS, "mlp", "gated_mlp", "conv"))
+networks = pytest.mark.parametrize("network", quick(NETWORKS, "mlp", "gated_mlp"))
 
 
 def modules(network):
