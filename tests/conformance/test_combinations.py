@@ -104,6 +104,7 @@ def test_the_combinations_meet():
     assert len(chosen) + len(OTHERS) == len(COMBINATIONS) == len(PAIRS) * len(LIKELIHOODS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("posterior", "prior"), [pair for pair in PAIRS if pair not in PAIR_COVER])
 def test_every_pair_has_the_shapes_of_a_gradient(posterior, prior):
     """Of the pairs that `test_every_row_trains` leaves out: nothing is computed but shapes.

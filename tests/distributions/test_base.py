@@ -9,6 +9,7 @@ from tests.support.families import (
     EXAMPLES,
     KEY,
     MEAN,
+    every_quick_type,
     every_type,
     every_type_but,
     project_key,
@@ -41,7 +42,7 @@ def test_every_distribution_has_examples():
     assert names == {family.__name__ for family in EXAMPLES} | ELSEWHERE
 
 
-@every_type
+@every_quick_type
 def test_moments_are_those_of_the_samples(family):
     """Estimators: means of z and of (z - mean)^2 over N = 20,000 draws; four standard errors.
 
@@ -54,7 +55,7 @@ def test_moments_are_those_of_the_samples(family):
     assert_mean_is((samples - q.mean) ** 2, q.variance)
 
 
-@every_type
+@every_quick_type
 def test_sample_and_log_prob_is_the_two_calls(family):
     """Mutant: the log-density of another draw."""
     q = EXAMPLES[family][0]

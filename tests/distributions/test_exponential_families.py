@@ -61,6 +61,7 @@ def test_gradient_of_the_log_normalizer_is_the_mean_statistic(family):
     jax.tree.map(assert_mean_is, statistics, mean_statistics)
 
 
+@pytest.mark.slow
 @every_family
 def test_bregman_kl_is_the_hand_written_one(family):
     """Mutants: the gradient at eta_p, q and p exchanged, the inner product left out."""

@@ -114,6 +114,7 @@ def test_encoding_the_test_set_gives_the_summarys_numbers(workdir, used):
         assert z["log_likelihood"].mean() > z["elbo"].mean()
 
 
+@pytest.mark.slow
 def test_samples_are_those_of_their_seed(workdir, used):
     """The first samples do not depend on how many there are, nor on the batch."""
     run, _, params = load_member(workdir)

@@ -187,6 +187,7 @@ def test_context_moves_every_dimension(name):
     assert np.all(np.abs(jax.jit(jax.jacfwd(sample))(context)) > 1e-5)
 
 
+@pytest.mark.slow
 @every_maker
 def test_new_flow_is_near_the_identity_and_trains_in_every_parameter(make):
     """Mutants: a last layer of zeros, behind which no gradient arrives; one of ordinary size."""

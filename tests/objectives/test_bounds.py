@@ -9,6 +9,7 @@ from scipy import special, stats
 from tests.support.bounds import MODEL, Q_COVARIANCE, Q_MEAN, X, draw
 from tests.support.gradients import linear_gradients
 from tests.support.linear_gaussian import assert_mean_is
+from tests.support.quick import quick
 from vae_jax.objectives import (
     combined_bound,
     elbo,
@@ -109,16 +110,22 @@ def test_every_bound_of_one_sample_is_its_log_weight():
 
 @pytest.mark.parametrize(
     ("bound", "options", "limit"),
-    [
-        ("renyi", {"hparams": {"alpha": 1.0}}, "elbo"),
+    quick(
+        [
+            ("renyi", {"hparams": {"alpha": 1.0}}, "elbo"),
+            ("renyi", {"hparams": {"alpha": 1 + 1e-6}}, "elbo"),
+            ("renyi", {"hparams": {"alpha": 1 - 1e-6}}, "elbo"),
+            ("renyi", {"hparams": {"alpha": 0.0}}, "iwae"),
+            ("ciwae", {"hparams": {"elbo_weight": 1.0}}, "elbo"),
+            ("ciwae", {"hparams": {"elbo_weight": 0.0}}, "iwae"),
+            ("miwae", {"num_groups": 1, "num_samples": 4}, "iwae"),
+            ("miwae", {"num_groups": 4, "num_samples": 1}, "elbo"),
+        ],
         ("renyi", {"hparams": {"alpha": 1 + 1e-6}}, "elbo"),
-        ("renyi", {"hparams": {"alpha": 1 - 1e-6}}, "elbo"),
         ("renyi", {"hparams": {"alpha": 0.0}}, "iwae"),
-        ("ciwae", {"hparams": {"elbo_weight": 1.0}}, "elbo"),
         ("ciwae", {"hparams": {"elbo_weight": 0.0}}, "iwae"),
-        ("miwae", {"num_groups": 1, "num_samples": 4}, "iwae"),
         ("miwae", {"num_groups": 4, "num_samples": 1}, "elbo"),
-    ],
+    ),
 )
 def test_bound_reduces_to_another(bound, options, limit):
     """Exactly but for float rounding; the ELBO and the bound of K samples differ.

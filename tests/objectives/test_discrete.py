@@ -392,7 +392,7 @@ def assert_gradients_are_exact(estimator):
         assert np.all(np.abs(project(exact)) > 1e-3)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATED)
+@pytest.mark.parametrize("estimator", quick(ESTIMATED, "score_function", "vimco"))
 def test_gradient_of_discrete_latents_is_exact(estimator):
     """`assert_gradients_are_exact`; the learned baseline is a random network.
 

@@ -69,6 +69,15 @@ def every_type_but(*families):
 
 
 every_type = every_type_but()
+# Samples of gamma and beta variables take seconds to compile; they have files of their own.
+every_quick_type = pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(each, marks=pytest.mark.slow if each in (Beta, Dirichlet, Gamma) else ())
+        for each in EXAMPLES
+    ],
+    ids=lambda family: family.__name__,
+)
 
 
 def samples_of(q, num_samples=20_000, key=KEY):
