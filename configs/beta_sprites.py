@@ -3,15 +3,25 @@
     python -m experiments.train --config=configs/beta_sprites.py
 
 4096-200-200-10, one epoch of 11,473 batches of 64 images, each rendered inside the training step;
-nothing is downloaded. A step takes about 6 ms on two cores. Half of the epoch shows position and
-scale: the ELBO of the test set is -110.5 nats, five latents are used (KL 10.5 nats), one of them
-carries scale and three position, which is still folded. Three betas with five seeds each:
+nothing is downloaded. The traversal shows scale on one latent and position on three, which are
+still folded; shapes are blobs. Three betas with five seeds each:
 
     python -m experiments.train --config=configs/beta_sprites.py \\
       --config.sweep="objective.beta=1,4,8" --config.num_seeds=5
+
+Test set (2,000 images that training never draws), seed 0: -log p(x) 95.2 nats by 100 samples, ELBO
+-102.0 nats, five latents used, in four minutes on two busy cores.
 """
 
 from configs import default
+
+EXPECTED = {
+    "nll": (95.2, 1.5),
+    "elbo": (-102.0, 1.5),
+    "kl": (10.8, 0.3),
+    "active_units": (5, 0),
+    "minutes": 4,
+}
 
 
 def get_config():

@@ -357,6 +357,7 @@ def test_every_damaged_file_is_recovered_or_refused(whole, built, tmp_path, caps
     }
     best = checkpoints.digest(checkpoints.restore_newest(whole / "best", initial)[0])
     lines = set((whole / "metrics.jsonl").read_bytes().splitlines())
+    fingerprint = json.loads((whole / "config.json").read_text())["data"]
     chance, counts = random.Random(0), dict.fromkeys(("as before", "said", "refused"), 0)
     for path in sorted(path for path in whole.rglob("*") if path.is_file() and path.stat().st_size):
         workdir = tmp_path / "case"
@@ -366,8 +367,10 @@ def test_every_damaged_file_is_recovered_or_refused(whole, built, tmp_path, caps
         try:
             run_folder.check_places(workdir)
             run_folder.check_config(workdir, run.config.to_dict(), False)
-            run_folder.check_data(workdir, json.loads((whole / "config.json").read_text())["data"])
-            run_folder.write_config(workdir, run.config.to_dict(), "cpu", "", run.member_names)
+            run_folder.check_data(workdir, fingerprint)
+            run_folder.write_config(
+                workdir, run.config.to_dict(), "cpu", run.dataset, fingerprint, run.member_names
+            )
             going_on = resume(initial, run, workdir)
         except (OSError, ValueError) as error:
             assert "\n" not in str(error), path
