@@ -43,9 +43,7 @@ def encode_examples(
       examples: as they are stored, like those of run.dataset.
       progress: wraps the sequence of batches.
     """
-    # They take the place of the test set: the test examples give the numbers of summary.json.
-    run = run._replace(dataset=run.dataset._replace(test=examples))
-    seen = measurement.model_examples(run, how_measured, "test")
+    seen = measurement.model_test_examples(run, how_measured, examples)
     measure = measurement.make_run_measure(run, how_measured, how_measured.num_samples)
     describe = make_describe(run.vae, how_measured.keys.codes)
 
@@ -95,9 +93,7 @@ def fill_labels(
     classify = run.objective.classify
     if classify is None:
         return examples, {}
-    seen = measurement.model_examples(
-        run._replace(dataset=run.dataset._replace(test=examples)), how_measured, "test"
-    )
+    seen = measurement.model_test_examples(run, how_measured, examples)
 
     def log_probabilities(params, index, x):
         return classify(run.vae, params, x)

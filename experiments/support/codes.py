@@ -5,9 +5,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.support import console, measurement
+from experiments.support import console
 from experiments.support.assembly import Evaluation, Run
 from vae_jax import datasets, evaluation
+from vae_jax.evaluation import disentanglement
 
 
 def draw_examples(
@@ -26,7 +27,7 @@ def draw_examples(
             f"the scores take {size:,} examples, {dataset.name} has {sum(counts):,}: use "
             f"vae_jax.evaluation.disentanglement.measure with smaller numbers"
         )
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = disentanglement.generator(key)
     chosen = np.sort(rng.choice(sum(counts), size, replace=False))
     starts = np.cumsum(counts) - counts
     taken = [
@@ -35,12 +36,6 @@ def draw_examples(
     ]
     examples = jax.tree.map(lambda *leaves: np.concatenate(leaves), *taken)
     return examples, datasets.factors_of(dataset, examples)
-
-
-def to_model(run: Run, how: Evaluation, examples: datasets.Examples) -> datasets.Examples:
-    """Return stored examples as the model sees them."""
-    own = run._replace(dataset=run.dataset._replace(test=examples))
-    return measurement.model_examples(own, how, "test")
 
 
 def encode(

@@ -1,13 +1,15 @@
 """Measuring the members of a run on a set of examples."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 import functools
+from typing import Any
 
 import jax
 import numpy as np
 
 from experiments.support import console
 from experiments.support.assembly import Evaluation, Run
+from experiments.support.sweeps import Member
 from vae_jax import datasets, evaluation, training
 
 _MOST_NAMED = 12  # latent dimensions
@@ -18,6 +20,23 @@ def model_examples(run: Run, how: Evaluation, split: str) -> datasets.Examples:
     examples = getattr(run.dataset, split)
     key = jax.random.fold_in(how.keys.binarization, run.dataset._fields.index(split))
     return jax.device_get(datasets.to_model_examples(run.dataset, key, examples))
+
+
+def model_test_examples(
+    run: Run, how: Evaluation, examples: datasets.Examples
+) -> datasets.Examples:
+    """Return stored examples as the model sees them, in the place of the test set.
+
+    The test examples thus give the numbers of summary.json.
+    """
+    own = run._replace(dataset=run.dataset._replace(test=examples))
+    return model_examples(own, how, "test")
+
+
+def living_members(run: Run, state: training.TrainState) -> Iterator[tuple[Member, Any]]:
+    """Yield each member that did not fail, with the parameters of its model."""
+    for i in np.flatnonzero(~has_failed(state)).tolist():
+        yield run.members[i], training.select_member(state, i).evaluation_params["vae"]
 
 
 def make_run_measure(run: Run, how: Evaluation, num_samples: int) -> Callable:

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.support.codes import draw_examples, to_model
+from experiments.support.codes import draw_examples
 from experiments.support.loading import load_run
+from experiments.support.measurement import model_test_examples
 from experiments.support.reports import disentanglement as reports
 from vae_jax import training
 from vae_jax.datasets import Factor
@@ -72,7 +73,7 @@ def test_scores_of_every_member(small, tmp_path, capsys):
     key_draw, key_metrics = jax.random.split(jax.random.fold_in(how.keys.codes, 0x64697365))
     stored, factors = draw_examples(run.dataset, key_draw, 600)
     params = training.select_member(state, 0).evaluation_params["vae"]
-    seen = to_model(run, how, stored)
+    seen = model_test_examples(run, how, stored)
     codes = jax.lax.map(lambda x: run.vae.encode(params, x).mean, seen.x)
     own = jax.random.split(key_metrics, len(disentanglement.METRICS))[2]
     mig = disentanglement.measure("mig", own, np.asarray(codes), factors[:, 1:], **ALL)["mig"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.support.quick import quick
 from vae_jax.distributions import (
     Bernoulli,
     Beta,
@@ -72,10 +73,7 @@ every_type = every_type_but()
 # Samples of gamma and beta variables take seconds to compile; they have files of their own.
 every_quick_type = pytest.mark.parametrize(
     "family",
-    [
-        pytest.param(each, marks=pytest.mark.slow if each in (Beta, Dirichlet, Gamma) else ())
-        for each in EXAMPLES
-    ],
+    quick(EXAMPLES, *(each for each in EXAMPLES if each not in (Beta, Dirichlet, Gamma))),
     ids=lambda family: family.__name__,
 )
 

@@ -5,7 +5,6 @@ Examples are drawn from the whole data set, its training examples too, as the pa
 
 from collections.abc import Mapping, Sequence
 import importlib.metadata
-import math
 from pathlib import Path
 import time
 from typing import Any
@@ -15,9 +14,10 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.support import console, grids, measurement, run_folder
+from experiments.support import console, grids, measurement
 from experiments.support.assembly import Evaluation, Run
-from experiments.support.codes import draw_examples, encode, to_model
+from experiments.support.codes import draw_examples, encode
+from experiments.support.reports.content import begin, finite, over_members
 from experiments.support.subjects import make_subject
 from vae_jax import datasets, evaluation, figures, training
 from vae_jax.evaluation import disentanglement
@@ -80,27 +80,20 @@ def report(
     columns, left_out = disentanglement.choose_factors(
         sizes, [name.strip() for name in leave_out.split(",") if name.strip()]
     )
-    examples = to_model(run, how_measured, stored)
+    examples = measurement.model_test_examples(run, how_measured, stored)
     content = {
-        "protocol": run.dataset.protocol,
+        **begin(run, state),
         "metrics_protocol": protocol,
-        "step": int(state.step),
         "examples": len(factors),
         "drawn_from": "the whole data set",
         "factors": [name for name in sizes if name not in left_out],
         "left_out": left_out,
-        "evaluation_seed": run.config.evaluation.seed,
-        "seeds": [member.seed for member in run.members],
         "meaning": _MEANING,
         "versions": {"scikit-learn": importlib.metadata.version("scikit-learn")},
-        "members": dict.fromkeys(run.member_names),
         "not_scored": {},
     }
-    for i in np.flatnonzero(~measurement.has_failed(state)).tolist():
-        name, params = (
-            run.member_names[i],
-            training.select_member(state, i).evaluation_params["vae"],
-        )
+    for member, params in measurement.living_members(run, state):
+        name = member.name
         started = time.monotonic()
         codes = encode(run, how_measured, params, examples, name)
         seconds = {"encoding": time.monotonic() - started}
@@ -111,12 +104,18 @@ def report(
             continue
         numbers = measure(key_metrics, codes, factors[:, columns], options, seconds)
         content["members"][name] = numbers
-        folder = workdir / "figures" / (run.members[i].file_name if len(run.members) > 1 else "")
-        draw(folder, run, how_measured, params, examples, run.members[i], content)
+        folder = workdir / "figures" / (member.file_name if len(run.members) > 1 else "")
+        draw(folder, run, how_measured, params, examples, member, content)
     if not any(content["members"].values()):
         reasons = [f"{name}: {why}" for name, why in content["not_scored"].items()]
         raise ValueError([*reasons, "every member of this run failed: none is left to score"][0])
-    return content | {"scores": over_members(content, run.points)}
+    scored = next(each["scores"] for each in content["members"].values() if each)
+    return content | {
+        "scores": {
+            name: over_members(content, run, lambda each, name=name: each["scores"][name]["mean"])
+            for name in scored
+        }
+    }
 
 
 def measure(
@@ -132,28 +131,13 @@ def measure(
     for own, metric in zip(keys, disentanglement.METRICS, strict=True):
         started = time.monotonic()
         measured = disentanglement.measure(metric, own, codes, factors, **options.get(metric, {}))
-        scores |= {name: _finite(each._asdict()) for name, each in measured.items()}
+        scores |= {name: finite(each._asdict()) for name, each in measured.items()}
         seconds[metric] = time.monotonic() - started
     shares = disentanglement.shares(codes, factors)
     return {
         "scores": scores,
         "shares": np.round(shares, 4).tolist(),
         "seconds": {name: round(each, 1) for name, each in seconds.items()},
-    }
-
-
-def over_members(content: Mapping[str, Any], points: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Return {score: a number, or the numbers of all members with the mean of each sweep point}."""
-    members = content["members"].values()
-    scored = next((each["scores"] for each in members if each), {})
-
-    def value(member, name):
-        found = member["scores"][name]["mean"] if member else None
-        return math.nan if found is None else found
-
-    return {
-        name: run_folder.describe([value(each, name) for each in members], points)
-        for name in scored
     }
 
 
@@ -240,11 +224,3 @@ def _cell(estimate):
         return "-"
     error = estimate["standard_error"]
     return f"{estimate['mean']:.3f}" + ("" if error is None else f" +- {error:.3f}")
-
-
-def _finite(numbers):
-    # JSON knows neither NaN nor infinity.
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in numbers.items()
-    }

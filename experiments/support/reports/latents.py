@@ -14,8 +14,9 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.support import console, measurement, run_folder
+from experiments.support import console, measurement
 from experiments.support.assembly import Evaluation, Run
+from experiments.support.reports.content import begin, over_members
 from vae_jax import datasets, evaluation, figures, models, training
 
 _MOST_SAMPLES = 100  # of z per example: enough for the mean of log p(x|z)
@@ -65,23 +66,19 @@ def report(
     some = jax.tree.map(lambda leaf: leaf[:num_examples], test)
     count = datasets.num_examples(some)
     content: dict[str, Any] = {
-        "protocol": run.dataset.protocol,
-        "step": int(state.step),
+        **begin(run, state),
         "test_examples": datasets.num_examples(test),
         "num_samples": how.num_samples,
         "aggregate_examples": count,
         "most_index_code_mi": math.log(count),
-        "evaluation_seed": run.config.evaluation.seed,
-        "seeds": [member.seed for member in run.members],
         "meanings": _MEANINGS,
-        "members": dict.fromkeys(run.member_names),
     }
-    failed = measurement.has_failed(state)
-    for i, member in enumerate(run.members):
-        if not failed[i]:
-            params = training.select_member(state, i).evaluation_params["vae"]
-            content["members"][member.name] = _measure(run, how, params, test, some, member.name)
-    content["numbers"] = {name: _over_members(content, run, name) for name in _LABELS}
+    for member, params in measurement.living_members(run, state):
+        content["members"][member.name] = _measure(run, how, params, test, some, member.name)
+    content["numbers"] = {
+        name: over_members(content, run, lambda each, name=name: (each[name] or {}).get("mean"))
+        for name in _LABELS
+    }
     _draw(content, run, workdir / "figures")
     return content
 
@@ -121,13 +118,6 @@ def _measure(run, how, params, test, some, name):
 def _estimate(values):
     mean, error, over = evaluation.estimate(values, "examples")
     return {"mean": mean, "standard_error": error if math.isfinite(error) else None, "over": over}
-
-
-def _over_members(content, run, name):
-    # As of the numbers of the final table: of several members, with the mean of each sweep point.
-    members = content["members"].values()
-    values = [each[name]["mean"] if each and each[name] else math.nan for each in members]
-    return run_folder.describe(values, run.points)
 
 
 def _draw(content: Mapping[str, Any], run: Run, folder: Path) -> None:

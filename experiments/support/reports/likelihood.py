@@ -9,7 +9,6 @@ the model; it grows with chains x temperatures x leapfrog steps x images.
 """
 
 from collections.abc import Callable, Mapping
-import math
 from pathlib import Path
 import time
 from typing import Any, NamedTuple
@@ -17,8 +16,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.support import console, measurement, run_folder
+from experiments.support import console, measurement
 from experiments.support.assembly import Evaluation, Run
+from experiments.support.reports.content import begin, finite, over_members
 from vae_jax import datasets, evaluation, figures, training
 from vae_jax.evaluation import Annealing, Search, Spread
 from vae_jax.evaluation.annealing import LATENTS
@@ -93,47 +93,31 @@ def report(
     count = datasets.num_examples(test)
     images = np.unique(np.linspace(0, count - 1, min(num_images, count)).astype(int))
     content: dict[str, Any] = {
-        "protocol": run.dataset.protocol,
-        "step": int(state.step),
+        **begin(run, state),
         "test_examples": count,
         "num_samples": _sizes_up_to(how_measured.num_samples),
         "images": len(images),
         "elbo_samples": elbo_samples,
         "annealing": annealing._asdict(),
         "search": search._asdict(),
-        "evaluation_seed": run.config.evaluation.seed,
-        "seeds": [member.seed for member in run.members],
         "meanings": _MEANINGS,
-        "members": {},
     }
-    failed = measurement.has_failed(state)
-    for i, each in enumerate(run.members):
-        numbers = None
-        if not failed[i]:
-            params = training.select_member(state, i).evaluation_params["vae"]
-            member = _Member(run, how_measured, params, each.name)
-            numbers = _measure(member, test, images, elbo_samples, annealing, search)
+    for each, params in measurement.living_members(run, state):
+        member = _Member(run, how_measured, params, each.name)
+        numbers = _measure(member, test, images, elbo_samples, annealing, search)
         content["members"][each.name] = numbers
-    measured = content["members"].values()
-    content["numbers"] = {
-        name: run_folder.describe([_mean(each, name) for each in measured], run.points)
-        for name in ("nll", "jackknife", "annealed", "total_gap")
-    }
+    content["numbers"] = {name: over_members(content, run, mean) for name, mean in _MEANS.items()}
     _draw(content, workdir / "figures")
     return content
 
 
-def _mean(numbers, name):
-    # A number of one member, of the largest K; NaN where there is none.
-    if numbers is None:
-        return math.nan
-    found = {
-        "nll": numbers["nll"][-1],
-        "jackknife": numbers["jackknife"][-1] if numbers["jackknife"] else {},
-        "annealed": numbers["annealed"].get("nll", {}),
-        "total_gap": numbers["gaps"]["total_gap"],
-    }[name].get("mean")
-    return math.nan if found is None else found
+# {name: a number of one member, of the largest K}
+_MEANS = {
+    "nll": lambda numbers: numbers["nll"][-1]["mean"],
+    "jackknife": lambda numbers: numbers["jackknife"][-1]["mean"],
+    "annealed": lambda numbers: numbers["annealed"].get("nll", {}).get("mean"),
+    "total_gap": lambda numbers: numbers["gaps"]["total_gap"]["mean"],
+}
 
 
 def _measure(member, test, images, elbo_samples, annealing, search):
@@ -163,7 +147,7 @@ def _measure(member, test, images, elbo_samples, annealing, search):
         | _gaps(member, some, by_chains if is_tighter else by_weights, elbo_samples, search),
     }
     lap("gaps")
-    return _finite(numbers | {"seconds": seconds})
+    return finite(numbers | {"seconds": seconds})
 
 
 def _sizes_up_to(num_samples):
@@ -275,15 +259,6 @@ def _gaps(member, some, log_likelihood, elbo_samples, search):
         gaps["approximation_gap"] = below_log_likelihood("best_elbo")
     means = {name: evaluation.mean_over_examples(each) for name, each in gaps.items()}
     return means | (reason or {})
-
-
-def _finite(value):
-    # JSON has no NaN.
-    if isinstance(value, Mapping):
-        return {name: _finite(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _draw(content: Mapping[str, Any], folder: Path) -> None:

@@ -5,7 +5,7 @@ factors the index of each factor's value, (examples, factors).
 """
 
 from vae_jax.evaluation.disentanglement.examples import check, choose_factors, to_bins
-from vae_jax.evaluation.disentanglement.fitted import Fitted, bootstrap
+from vae_jax.evaluation.disentanglement.fitted import Fitted, bootstrap, generator
 from vae_jax.evaluation.disentanglement.information import modularity_of, mutual_information, shares
 from vae_jax.evaluation.disentanglement.interventions import irs_of
 from vae_jax.evaluation.disentanglement.metrics import METRICS, PROTOCOLS, measure
@@ -26,6 +26,7 @@ __all__ = [
     "disentanglement_of",
     "gaussian_total_correlation",
     "gaussian_wasserstein_correlation",
+    "generator",
     "irs_of",
     "measure",
     "modularity_of",
