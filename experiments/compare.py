@@ -21,15 +21,6 @@ from experiments.evaluate import REPORTS
 from experiments.support import cli, console, run_folder
 from vae_jax import figures
 
-# {column of the table: its format}
-_COLUMNS = {
-    "elbo": ".2f",
-    "nll": ".2f",
-    "kl": ".2f",
-    "reconstruction": ".2f",
-    "active_units": ".1f",
-}
-_LABELS = {"nll": "-log p(x)", "active_units": "active", "elbo": "ELBO", "kl": "KL"}
 # Fields that say where or how long something is computed, not what.
 _SILENT = ("compilation_cache", "distributed.", "device", "sweep", "training.log_every_steps")
 
@@ -103,11 +94,15 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(title="test set, nats; +- standard error over seeds", title_justify="left")
     for name in ("run", *fields):
         table.add_column(escape(name), overflow="fold")
-    columns = [name for name in _COLUMNS if any(name in row["numbers"] for row in rows)]
-    for name in columns:
-        table.add_column(_LABELS.get(name, name), justify="right")
+    columns = {
+        name: column
+        for name, column in console.COLUMNS.items()
+        if any(name in row["numbers"] for row in rows)
+    }
+    for label, _ in columns.values():
+        table.add_column(label, justify="right")
     for row in rows:
-        cells = [cell(row["numbers"].get(name), _COLUMNS[name]) for name in columns]
+        cells = [cell(row["numbers"].get(name), form) for name, (_, form) in columns.items()]
         told = [str(row["config"].get(name, "-")) for name in fields]
         table.add_row(*(escape(each) for each in (row["run"], *told, *cells)))
     console.console.print(table)

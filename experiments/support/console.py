@@ -35,8 +35,8 @@ _ROWS = {
     "training_seconds": ("training (seconds)", ".1f"),
     "evaluation_seconds": ("evaluation (seconds)", ".1f"),
 }
-# The same for the table of several members, which has a column for each.
-_COLUMNS = {
+# The same for the tables of several members and runs, which have a column for each.
+COLUMNS = {
     "elbo": ("ELBO", ".2f"),
     "nll": ("-log p(x)", ".2f"),
     "kl": ("KL", ".2f"),
@@ -115,7 +115,7 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
         return
     table = Table(title=f"{title} (test set, nats)", title_justify="left")
     table.add_column("")
-    columns = {name: column for name, column in _COLUMNS.items() if name in numbers}
+    columns = {name: column for name, column in COLUMNS.items() if name in numbers}
     for label, _ in columns.values():
         table.add_column(label, justify="right")
     for i, member in enumerate(members):

@@ -177,13 +177,7 @@ def split_examples(examples: Examples, fractions: tuple[float, float], seed: int
         raise ValueError(
             f"need at least 3 examples to split into train, validation and test, got {count}"
         )
-    order = np.asarray(jax.random.permutation(jax.random.key(seed), count))
-    parts = np.split(order, [num_test, num_test + num_validation])
-
-    def select(indices):
-        return jax.tree.map(lambda leaf: leaf[indices], examples)
-
-    test, validation, train = map(select, parts)
+    test, validation, train = _permuted_parts(examples, (num_test, num_validation), seed)
     return [train, validation, test]
 
 
@@ -202,10 +196,14 @@ def split_in_two(examples: Examples, fraction: float, seed: int) -> list[Example
     count = num_examples(examples)
     if count < 2:
         raise ValueError(f"need at least 2 examples to split into two parts, got {count}")
-    order = np.asarray(jax.random.permutation(jax.random.key(seed), count))
-    second, first = np.split(order, [max(1, round(fraction * count))])
+    second, first = _permuted_parts(examples, (max(1, round(fraction * count)),), seed)
+    return [first, second]
 
-    def select(indices):
-        return jax.tree.map(lambda leaf: leaf[indices], examples)
 
-    return [select(first), select(second)]
+def _permuted_parts(examples, sizes, seed):
+    # Disjoint random parts of these sizes, and what is left.
+    order = np.asarray(jax.random.permutation(jax.random.key(seed), num_examples(examples)))
+    return [
+        jax.tree.map(lambda leaf, indices=indices: leaf[indices], examples)
+        for indices in np.split(order, np.cumsum(sizes))
+    ]
