@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks import products
 from benchmarks.timing import Run
-from experiments.support.processes import members_at_once
+from experiments.support.processes import choose_devices, members_at_once
 from vae_jax import datasets, models, objectives, training
 from vae_jax.fast import threefry
 
@@ -43,19 +43,19 @@ def make_run(
 ) -> Run:
     """Make run(num_steps) of `num_members` models by Adam, of made-up images or `data`.
 
-    As the training program does, it uses all devices that divide the members or the batch.
+    It uses the devices that the training program would use.
     """
     if data is None:
         data = made_up_data(shape, vae_options.get("condition"))
     vae = models.make_vae(shape, **{"latent_dim": 50, "hidden": hidden} | vae_options)
     bound = objectives.make_objective(objective, **objective_options or {})
     adam, batches = training.make_optimizer("adam"), datasets.make_batches(data, batch_size)
-    placed = training.plan_placement(jax.devices(), num_members, batch_size)
+    devices = choose_devices(num_members, datasets.num_bytes(data.train), 2**31)
+    placed = training.plan_placement(devices, num_members, batch_size)
     batches = training.divide_batches(batches, placed)
     step = training.make_train_step(vae, bound, adam, batches)
-    out_shardings = (placed.state, placed.copied)
     train_steps = training.make_train_steps(
-        step, batches, out_shardings, members_at_once=members_at_once(placed)
+        step, batches, placed, members_at_once=members_at_once(placed)
     )
 
     hparams = {"learning_rate": 1e-3, **bound.hparams}

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks import growth, ours, peers, products, timing
 from benchmarks.ours import Step
+from experiments.support.processes import make_cores_devices
 from vae_jax import datasets
 
 _SMALL = Step(hidden=8)  # of the reduced form: its sections share what they compile
@@ -136,6 +137,7 @@ SECTIONS = {
 def main(argv: list[str]) -> None:
     """Run the sections and keep their numbers."""
     given = flags.FLAGS
+    make_cores_devices()
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}")
     rounds = timing.REDUCED if given.reduced else given.rounds
     results = []

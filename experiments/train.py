@@ -85,10 +85,10 @@ def train(
             state, metrics = run.train_steps(state, source, stop)
             metrics = jax.device_get(metrics)
             log(workdir, stop, "train", metrics | waiting, run)
-            check_members(run, state, sorted(metrics), start)
+            whole = run.placement.collect(state)
+            check_members(run, whole, sorted(metrics), start)
             if start == 0:
                 warn_of_scale(run, metrics)
-            whole = run.placement.collect(state)
             if is_due(stop, run, settings.eval_every_epochs):
                 bounds = validate(whole)
                 log(workdir, stop, "validation", bounds, run)

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.support.limits import check_numbers, count_steps
 from experiments.support.options import by_field, errors_of, resolve_block
-from experiments.support.processes import members_at_once
+from experiments.support.processes import choose_devices, members_at_once
 from experiments.support.sweeps import Member, plan_members, sweepable
 from vae_jax import datasets, evaluation, models, objectives, training
 from vae_jax.fast import threefry
@@ -111,10 +111,14 @@ def assemble(
     """Join what was made to a run: its batches, its optimizer, its devices and its update."""
     ema_decay, batch_size = config.optimizer.ema_decay, config.training.batch_size
     with errors_of("training"):
-        is_streamed = datasets.num_bytes(dataset.train) > config.data.device_bytes
+        num_bytes, most_bytes = datasets.num_bytes(dataset.train), config.data.device_bytes
+        is_streamed = num_bytes > most_bytes
         make = datasets.make_streamed_batches if is_streamed else datasets.make_batches
         batches = make(dataset, batch_size)
-        placed = training.plan_placement(jax.devices(), len(members), batch_size)
+        # Where the first NaN arises is looked for on one device.
+        num_members = 1 if config.debug_nans else len(members)
+        devices = choose_devices(num_members, num_bytes, most_bytes)
+        placed = training.plan_placement(devices, len(members), batch_size)
         num_steps = count_steps(config.training.num_epochs, batches.steps_per_epoch)
     config = with_warmup(config, num_steps)
     with errors_of("optimizer"):
@@ -134,7 +138,7 @@ def assemble(
     train_steps = training.make_train_steps(
         training.make_train_step(vae, objective, optimizer, divided, ema_decay),
         divided,
-        out_shardings=(placed.state, placed.copied),
+        placement=placed,
         members_at_once=members_at_once(placed),
         debug_nans=config.debug_nans,
     )

@@ -15,6 +15,7 @@ import jax
 
 from experiments import FAILURE, STOPPED, USER_ERROR, end_at_once
 from experiments.support.console import Output
+from experiments.support.processes import make_cores_devices
 from vae_jax.datasets.cache import cache_dir
 
 
@@ -130,6 +131,7 @@ def choose_device(device: str) -> None:
     known = ("auto", "cpu", "gpu", "tpu")
     if device not in known:
         raise ValueError(f"device={device!r} is unknown; known: {', '.join(known)}")
+    make_cores_devices()
     if device == "auto":
         return
     try:

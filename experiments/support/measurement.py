@@ -52,14 +52,23 @@ def measure_members(
     batch_size: int,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[dict[str, np.ndarray]]:
-    """Return what `measure` says of every example, one dictionary per member."""
-    params = [
-        training.select_member(state, member).evaluation_params["vae"]
-        for member in range(len(run.members))
-    ]
-    return [
-        evaluation.map_examples(measure, each, examples, batch_size, progress) for each in params
-    ]
+    """Return what `measure` says of every example, one dictionary per member.
+
+    Where the members are divided among devices, each device measures one at a time.
+    """
+    devices = run.placement.local_devices or [None]
+
+    def measure_each(params, *batch):
+        return [measure(each, *batch) for each in params]
+
+    measured, members = [], range(len(run.members))
+    for first in members[:: len(devices)]:
+        params = [
+            jax.device_put(training.select_member(state, member).evaluation_params["vae"], device)
+            for member, device in zip(members[first:], devices, strict=False)
+        ]
+        measured += evaluation.map_examples(measure_each, params, examples, batch_size, progress)
+    return measured
 
 
 def make_validation(run: Run, how: Evaluation) -> Callable:

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 
 from vae_jax.lookup import check_whole
 from vae_jax.training.members import over_members
+from vae_jax.training.sharding import ONE_DEVICE, Placement, over_devices
 from vae_jax.training.state import Failure, TrainState, run_keys
 
 
 def make_train_steps(
     train_step: Callable[[TrainState, Any], tuple[TrainState, dict[str, Array]]],
     batches: Any,
-    out_shardings: Any = None,
+    placement: Placement = ONE_DEVICE,
     members_at_once: int | None = None,
     debug_nans: bool = False,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, Array]]]:
@@ -30,7 +31,7 @@ def make_train_steps(
     Args:
       train_step: the update of one run.
       batches: has `steps_per_epoch` and `begin_epoch(source, key, epoch) -> source`.
-      out_shardings: of (state, metrics) on several devices, as `jax.jit` takes them.
+      placement: which devices hold the state, where `placement.put` has laid it.
       members_at_once: how many members are computed together, the groups one after the other;
         None: all.
       debug_nans: find the operation that makes the first NaN; slow, and without donation.
@@ -42,8 +43,10 @@ def make_train_steps(
     """
 
     lifted = over_members(_steps_of_one_run(train_step, batches), members_at_once)
+    lifted = over_devices(lifted, placement)
     if debug_nans:
         return _check_given(_check_nans(lifted))
+    out_shardings = (placement.state, placement.copied)
     return _check_given(jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings))
 
 

@@ -20,18 +20,33 @@ def member_axes() -> TrainState:
 def over_members(function: Callable, at_once: int | None = None) -> Callable:
     """Lift function(state, *rest) -> (state, metrics) of one run to all members of a state.
 
+    The function returned takes `count` too: members from that one on are left as they are, and
+    their metrics are zeros; None: there are none.
+
     Args:
       function: of a state without a member axis.
       at_once: how many members are computed together, the groups one after the other; None: all.
     """
 
-    def lifted(state, *rest):
+    def lifted(state, *rest, count=None):
         step, *others = state
 
         def train_member(others):
             return function(TrainState(step, *others), *rest)
 
-        (steps, *others), metrics = map_leading(train_member, tuple(others), at_once)
+        def train_if_counted(place_and_others):
+            place, others = place_and_others
+            _, metrics = jax.eval_shape(train_member, others)
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
+            leave = lambda others: (TrainState(step, *others), zeros)  # noqa: E731
+            return jax.lax.cond(place < count, train_member, leave, others)
+
+        if count is None:
+            trained = map_leading(train_member, tuple(others), at_once)
+        else:
+            places = jnp.arange(len(jax.tree.leaves(others)[0]))
+            trained = map_leading(train_if_counted, (places, tuple(others)), at_once)
+        (steps, *others), metrics = trained
         return TrainState(steps[0], *others), metrics
 
     return lifted

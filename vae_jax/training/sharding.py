@@ -1,10 +1,11 @@
 """Which devices hold what: members or the batch are divided among them, all else is copied."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
@@ -24,21 +25,67 @@ class Placement(NamedTuple):
     """Of the data and the metrics."""
     batch: NamedSharding | None = None
     """Of the examples of one step; None where members are divided."""
+    counts: tuple[int, ...] = ()
+    """How many members each device trains; () where they are not divided.
+
+    All devices have as many places as the first; on the others the last one may stay empty, which
+    is filled with a copy of a member that nobody trains or reads."""
+
+    @property
+    def has_empty_places(self) -> bool:
+        """Whether some devices have a member less than others."""
+        return len(set(self.counts)) > 1
+
+    @property
+    def local_devices(self) -> list[Any]:
+        """This process's devices among which members are divided; [] where they are not."""
+        if self.divided != "members":
+            return []
+        return [d for d in self.copied.mesh.devices.flat if d.process_index == jax.process_index()]
 
     def put(self, state: TrainState) -> TrainState:
         """Put a state, the same in every process, on the devices."""
         if self.num_devices == 1:
             return state
         wrap = functools.partial(_wrap_key, jax.random.key_impl(state.key))
-        return jax.jit(wrap, out_shardings=self.state)(jax.device_get(_unwrap_key(state)))
+        state = jax.device_get(_unwrap_key(state))
+        if self.has_empty_places:
+            state = _take_members(state, _members_at_places(self.counts))
+        return jax.jit(wrap, out_shardings=self.state)(state)
 
     def collect(self, state: TrainState) -> TrainState:
         """Return the whole state on the first device of this process."""
         if self.num_devices == 1:
             return state
-        whole = jax.jit(_unwrap_key, out_shardings=self.copied)(state)
-        local = jax.tree.map(lambda leaf: leaf.addressable_data(0), whole)
-        return _wrap_key(jax.random.key_impl(state.key), local)
+        keys = jax.random.key_impl(state.key)
+        if self.copied.is_fully_addressable:
+            state = jax.device_put(_unwrap_key(state), self.copied.mesh.devices.flat[0])
+        else:
+            state = jax.jit(_unwrap_key, out_shardings=self.copied)(state)
+            state = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+        if self.has_empty_places:
+            state = _take_members(state, _places_of_members(self.counts))
+        return _wrap_key(keys, state)
+
+
+def _members_at_places(counts):
+    # The member at each place of each device, an empty one's being that of the place before it.
+    places, ends = np.arange(max(counts)), np.cumsum(counts)
+    return np.concatenate(
+        [np.minimum(end - n + places, end - 1) for n, end in zip(counts, ends, strict=True)]
+    )
+
+
+def _places_of_members(counts):
+    return np.flatnonzero(np.arange(max(counts)) < np.array(counts)[:, None])
+
+
+def _take_members(state, indices):
+    step, *others = state
+    return TrainState(step, *jax.tree.map(lambda leaf: leaf[indices], others))
+
+
+ONE_DEVICE = Placement(1, "")
 
 
 # Between processes jax moves arrays, but no keys.
@@ -53,8 +100,9 @@ def _wrap_key(implementation, state):
 def plan_placement(devices: Sequence[Any], num_members: int, batch_size: int) -> Placement:
     """Divide the members among the devices, or else the examples of a batch.
 
-    Uses the largest number of devices that divides one of the two; with several processes, all
-    devices must be used.
+    Uses the largest number of devices that is not above the number of members or that divides the
+    batch; with several processes, all devices must be used. Members that cannot be divided evenly
+    are divided so that no device has more than one more than another.
 
     Args:
       devices: the ones there are, in all processes.
@@ -65,23 +113,55 @@ def plan_placement(devices: Sequence[Any], num_members: int, batch_size: int) ->
       ValueError: several processes whose devices cannot all be used.
     """
     counts = range(len(devices), 0, -1)
-    count = next(n for n in counts if num_members % n == 0 or batch_size % n == 0)
+    count = next(n for n in counts if num_members >= n or batch_size % n == 0)
     if count < len(devices) and jax.process_count() > 1:
         raise ValueError(
-            f"neither batch_size={batch_size} nor the number of members, {num_members}, "
-            f"divides by the {len(devices)} devices of {jax.process_count()} processes"
+            f"the number of members, {num_members}, is below that of the {len(devices)} devices of "
+            f"{jax.process_count()} processes, and batch_size={batch_size} does not divide by it"
         )
     if count == 1:
-        return Placement(1, "")
+        return ONE_DEVICE
     mesh = Mesh(np.array(devices[:count]), ("devices",), axis_types=(AxisType.Auto,))
     copied = NamedSharding(mesh, PartitionSpec())
     divided = NamedSharding(mesh, PartitionSpec("devices"))
-    if num_members % count:
+    if num_members < count:
         state = TrainState(*[copied] * len(TrainState._fields))
         return Placement(count, "batch", state, copied, divided)
-    state = TrainState(*[divided] * len(TrainState._fields))
-    state = state._replace(step=copied, failure=copied)
-    return Placement(count, "members", state, copied)
+    state = TrainState(*[divided] * len(TrainState._fields))._replace(step=copied)
+    each, more = divmod(num_members, count)
+    counts = (each + 1,) * more + (each,) * (count - more)
+    return Placement(count, "members", state, copied, counts=counts)
+
+
+def over_devices(function: Callable, placement: Placement) -> Callable:
+    """Lift function(state, *rest, count) -> (state, metrics) of one device's members to those of
+    all devices, which never wait for each other; where they are not divided it stays as it is.
+
+    Args:
+      function: what `over_members` returned.
+      placement: where the state that is given to it lies.
+    """
+    if placement.divided != "members":
+        return function
+    counts, places = placement.counts, _places_of_members(placement.counts)
+
+    def on_one_device(state, *rest):
+        own = jnp.array(counts)[jax.lax.axis_index("devices")]
+        return function(state, *rest, count=own if placement.has_empty_places else None)
+
+    def on_all_devices(state, *rest):
+        specs = TrainState(*[PartitionSpec("devices")] * len(TrainState._fields))
+        specs = specs._replace(step=PartitionSpec())
+        state, metrics = jax.shard_map(
+            on_one_device,
+            mesh=placement.copied.mesh,
+            in_specs=(specs, *[PartitionSpec()] * len(rest)),
+            out_specs=(specs, PartitionSpec("devices")),
+            check_vma=False,
+        )(state, *rest)
+        return state, jax.tree.map(lambda leaf: leaf[places], metrics)
+
+    return on_all_devices
 
 
 def divide_batches(batches: Batches, placement: Placement) -> Batches:
