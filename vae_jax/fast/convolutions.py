@@ -62,34 +62,52 @@ def plain_same(x, kernel):
     )[0]
 
 
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
 def downsample_by_product(x, kernel):
-    """Return what `plain_downsample` returns, as one product of the 2x2 blocks of the image."""
+    """Return what `plain_downsample` returns, as one product of the 2x2 blocks of the image.
+
+    The image, padded, is blocks of 2x2 pixels, and each output sees four of them. Where the outputs
+    are fewer numbers than the inputs, each block is multiplied with its taps for all four outputs
+    that see it, which are then added up; elsewhere the four blocks are gathered first. What is not
+    written to memory is the gain: 4 outputs per block, or 16 inputs.
+    """
     height, width, num_inputs = x.shape
-    h, w = height // 2, width // 2
+    h, w, num_outputs = height // 2, width // 2, kernel.shape[-1]
     blocks = jnp.pad(x, ((1, 1), (1, 1), (0, 0))).reshape(h + 1, 2, w + 1, 2, num_inputs)
     blocks = blocks.transpose(0, 2, 1, 3, 4).reshape(h + 1, w + 1, 4 * num_inputs)
-    neighbours = [blocks[d : d + h, e : e + w] for d in (0, 1) for e in (0, 1)]
-    kernel = kernel.reshape(2, 2, 2, 2, num_inputs, -1).transpose(0, 2, 1, 3, 4, 5)
-    patches = jnp.concatenate(neighbours, axis=-1)
-    return patches @ kernel.reshape(16 * num_inputs, -1)
+    kernel = kernel.reshape(2, 2, 2, 2, num_inputs, num_outputs)  # block and pixel, by row, column
+    if num_outputs < 3 * num_inputs:
+        taps = kernel.transpose(1, 3, 4, 0, 2, 5).reshape(4 * num_inputs, 4 * num_outputs)
+        # Parts of a split, not slices: their gradients are joined, not added up.
+        parts = jnp.split(blocks @ taps, 4, axis=-1)
+        return sum(part[d : d + h, e : e + w] for part, (d, e) in zip(parts, _CORNERS, strict=True))
+    patches = jnp.concatenate([blocks[d : d + h, e : e + w] for d, e in _CORNERS], axis=-1)
+    taps = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(16 * num_inputs, num_outputs)
+    return patches @ taps
 
 
 def upsample_by_product(x, kernel):
-    """Return what `plain_upsample` returns, as one product per parity of row and column."""
+    """Return what `plain_upsample` returns, as one product of the four pixels around each corner.
+
+    Each corner between pixels, the image's edges included, gives a block of 2x2 outputs, whose
+    outermost rows and columns are cut off.
+    """
     height, width, num_inputs = x.shape
-    if kernel.shape[-1] == 1:
+    num_outputs = kernel.shape[-1]
+    if num_outputs == 1:
         return _upsample_to_grey(x, kernel)
     padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
-
-    def outputs_of(a, b):
-        neighbours = [
-            padded[a + d : a + d + height, b + e : b + e + width] for d in (0, 1) for e in (0, 1)
-        ]
-        taps = kernel[a::2, b::2].reshape(4 * num_inputs, -1)
-        return jnp.concatenate(neighbours, axis=-1) @ taps
-
-    rows = [jnp.concatenate([outputs_of(a, 0), outputs_of(a, 1)], axis=-1) for a in (0, 1)]
-    return jnp.stack(rows, axis=1).reshape(2 * height, 2 * width, -1)
+    pixels = jnp.concatenate(
+        [padded[d : d + height + 1, e : e + width + 1] for d, e in _CORNERS], axis=-1
+    )
+    # The first row of a block has a = 1: it belongs to the pixels above the corner.
+    taps = kernel.reshape(2, 2, 2, 2, num_inputs, num_outputs)[:, ::-1, :, ::-1]
+    taps = taps.transpose(0, 2, 4, 1, 3, 5).reshape(4 * num_inputs, 4 * num_outputs)
+    blocks = (pixels @ taps).reshape(height + 1, width + 1, 2, 2, num_outputs)
+    outputs = blocks.transpose(0, 2, 1, 3, 4).reshape(2 * height + 2, 2 * width + 2, num_outputs)
+    return outputs[1:-1, 1:-1]
 
 
 def _upsample_to_grey(x, kernel):
