@@ -67,7 +67,7 @@ def prepare(folder: Path, data_dir: str, betas: list[str], reduced: bool) -> Wor
         np.savez(folder / "images.npz", train=images[:100], test=images[100:200])
         np.savez(folder / "ours.npz", x=images)
         own = {"name": "npz", "path": folder / "ours.npz", "binarization": "dynamic"}
-        return Work(folder, own, betas[:2], seeds=2, epochs=2, batch_size=20, hidden=8)
+        return Work(folder, own, betas[:2], seeds=2, epochs=16, batch_size=20, hidden=8)
     from vae_jax import datasets
 
     mnist = datasets.load_mnist(data_dir=data_dir)
@@ -75,8 +75,12 @@ def prepare(folder: Path, data_dir: str, betas: list[str], reduced: bool) -> Wor
     return Work(folder, {"name": "mnist", "data_dir": data_dir}, betas, seeds=4, epochs=20)
 
 
-def run_command(command: Sequence[str], variables: Mapping[str, str]) -> tuple[float, float]:
+def run_command(command: Sequence[str], **variables: str) -> tuple[float, float]:
     """Run a command to its end; return its seconds and the most megabytes that it held.
+
+    Args:
+      command: the program and its arguments.
+      **variables: of its environment, beside those of this process.
 
     Raises:
       RuntimeError: it failed; with the last line that it printed.
@@ -106,15 +110,13 @@ def run_ours(work: Work, workdir: str, **options: Any) -> Result:
     }
     command = [sys.executable, "-m", "experiments.train", "--config=configs/elbo.py"]
     command += [f"--config.{name}={value}" for name, value in (fields | options).items()]
-    measured = run_command([*command, f"--workdir={work.folder / workdir}"], {})
+    measured = run_command([*command, f"--workdir={work.folder / workdir}"])
     elbo = json.loads((work.folder / workdir / "summary.json").read_text())["elbo"]
     points = elbo["points"] if isinstance(elbo, dict) else {"": {"mean": elbo}}
     return Result(*measured, {name: point["mean"] for name, point in points.items()})
 
 
-def run_peer(
-    name: str, work: Work, beta: str = "1", seed: int = 0, variables: Mapping[str, str] = {}
-) -> Result:
+def run_peer(name: str, work: Work, beta: str = "1", seed: int = 0, **variables: str) -> Result:
     """Run the training of a peer in a process of its own."""
     output = work.folder / f"{beta}-{seed}.json"
     given = {"name": name, "images": work.folder / "images.npz", "output": output}
@@ -122,7 +124,7 @@ def run_peer(
     given |= {"beta": beta, "seed": seed}
     command = [sys.executable, "-m", "benchmarks.whole_runs"]
     command += [f"--{flag}={value}" for flag, value in given.items()]
-    measured = run_command(command, variables)
+    measured = run_command(command, **variables)
     return Result(*measured, {"": json.loads(output.read_text())["elbo"]})
 
 
@@ -142,23 +144,22 @@ def sweeps(work: Work) -> dict[str, Callable[[], Result]]:
     """Return the whole sweep by each."""
     work = work.of_sweep
     sweep = {"num_seeds": work.seeds, "sweep": f"objective.beta={','.join(work.betas)}"}
-    one_thread = {"OMP_NUM_THREADS": "1"}
     return {
         "vae_jax, cold cache": lambda: run_ours(work, "sweep-cold", **sweep),
         "vae_jax, warm cache": lambda: run_ours(work, "sweep-warm", **sweep),
-        "PyTorch, in turn": lambda: sweep_pytorch(work, 1, {}),
-        "PyTorch, two at a time": lambda: sweep_pytorch(work, 2, {}),
-        "PyTorch, two of one thread": lambda: sweep_pytorch(work, 2, one_thread),
+        "PyTorch, in turn": lambda: sweep_pytorch(work, 1),
+        "PyTorch, two at a time": lambda: sweep_pytorch(work, 2),
+        "PyTorch, two of one thread": lambda: sweep_pytorch(work, 2, OMP_NUM_THREADS="1"),
     }
 
 
-def sweep_pytorch(work: Work, at_once: int, variables: Mapping[str, str]) -> Result:
+def sweep_pytorch(work: Work, at_once: int, **variables: str) -> Result:
     """Train each model of the sweep in a process of its own, so many at a time."""
     start = time.perf_counter()
     with ThreadPoolExecutor(at_once) as pool:
         jobs = {
             beta: [
-                pool.submit(run_peer, "PyTorch, DataLoader", work, beta, seed, variables)
+                pool.submit(run_peer, "PyTorch, DataLoader", work, beta, seed, **variables)
                 for seed in range(work.seeds)
             ]
             for beta in work.betas
@@ -181,6 +182,8 @@ def compare(title: str, runs: Mapping[str, Callable[[], Result]]) -> dict[str, A
         try:
             results[name] = result = run()
         except RuntimeError as error:
+            if "No module named" not in str(error):
+                raise
             print(f"  {name} is left out: {error}")
             continue
         reached = ", ".join(f"{point} {elbo:.2f}".strip() for point, elbo in result.elbos.items())

@@ -2,10 +2,10 @@
 
     --name=flax --images=IMAGES.npz --output=RESULT.json [--epochs=20 --beta=1 --seed=0]
 
-The file has uint8 images `train` and `test`. All train 784-200-200-50 by Adam on bits that are drawn
-anew for each batch, and measure the ELBO of the test images by one sample of z each, of bits that
-are drawn once. They follow the public examples of their libraries: how these feed batches and how
-much of the training is compiled at once.
+The file has uint8 images `train` and `test`. All train 784-200-200-50 by Adam on bits that are
+drawn anew for each batch, and measure the ELBO of the test images by one sample of z each, of bits
+that are drawn once. How batches are fed, and how much is compiled at once, follows the public
+examples of the libraries.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,12 @@ class Work(NamedTuple):
     train: np.ndarray
     """uint8, shape (examples, 784), as is `test`."""
     test: np.ndarray
-    epochs: int = 20
-    batch_size: int = 128
-    hidden: int = 200
-    beta: float = 1.0
-    seed: int = 0
+    epochs: int
+    batch_size: int
+    hidden: int
+    beta: float
+    """Weight of the KL in the training."""
+    seed: int
 
 
 def pytorch(work: Work) -> float:
@@ -156,9 +157,9 @@ def main(argv: list[str]) -> None:
     """Do the work of the flags and write {"elbo": nats per test example}."""
     given = flags.FLAGS
     with np.load(given.images) as images:
-        train, test = (images[name].reshape(-1, 784) for name in ("train", "test"))
-    sizes = {"hidden": given.hidden, "batch_size": given.batch_size, "epochs": given.epochs}
-    elbo = PROGRAMS[given.name](Work(train, test, beta=given.beta, seed=given.seed, **sizes))
+        arrays = {name: images[name].reshape(-1, 784) for name in ("train", "test")}
+    numbers = {name: given[name].value for name in Work._fields if name not in arrays}
+    elbo = PROGRAMS[given.name](Work(**arrays, **numbers))
     with open(given.output, "w") as file:
         json.dump({"elbo": elbo}, file)
 
@@ -167,11 +168,9 @@ if __name__ == "__main__":
     flags.DEFINE_enum("name", None, list(PROGRAMS), "whose training")
     flags.DEFINE_string("images", None, "npz with uint8 images `train` and `test`")
     flags.DEFINE_string("output", None, "file for the result")
-    flags.DEFINE_integer(
-        "epochs", Work._field_defaults["epochs"], "passes over the training images"
-    )
-    flags.DEFINE_integer("batch_size", Work._field_defaults["batch_size"], "examples per step")
-    flags.DEFINE_integer("hidden", Work._field_defaults["hidden"], "width of both layers")
+    flags.DEFINE_integer("epochs", 20, "passes over the training images")
+    flags.DEFINE_integer("batch_size", 128, "examples per step")
+    flags.DEFINE_integer("hidden", 200, "width of both layers")
     flags.DEFINE_float("beta", 1.0, "weight of the KL in the training (PyTorch only)")
     flags.DEFINE_integer("seed", 0, "of the initial weights and of all draws")
     flags.mark_flags_as_required(["name", "images", "output"])
