@@ -67,7 +67,7 @@ def prepare(folder: Path, data_dir: str, betas: list[str], reduced: bool) -> Wor
         np.savez(folder / "images.npz", train=images[:100], test=images[100:200])
         np.savez(folder / "ours.npz", x=images)
         own = {"name": "npz", "path": folder / "ours.npz", "binarization": "dynamic"}
-        return Work(folder, own, betas[:2], seeds=2, epochs=16, batch_size=20, hidden=8)
+        return Work(folder, own, betas[:1], seeds=2, epochs=16, batch_size=20, hidden=8)
     from vae_jax import datasets
 
     mnist = datasets.load_mnist(data_dir=data_dir)

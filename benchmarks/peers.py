@@ -12,18 +12,17 @@ from benchmarks.timing import Run
 def torch_networks(hidden: int, seed: int = 0) -> tuple[Any, Any]:
     """Return encoder and decoder in PyTorch, whose seed is set."""
     import torch
-    from torch import nn
 
     torch.manual_seed(seed)
-    encoder = nn.Sequential(*_torch_trunk(784, hidden), nn.Linear(hidden, 100))
-    decoder = nn.Sequential(*_torch_trunk(50, hidden), nn.Linear(hidden, 784))
-    return encoder, decoder
+    return torch_mlp(784, hidden, 100), torch_mlp(50, hidden, 784)
 
 
-def _torch_trunk(inputs, hidden):
+def torch_mlp(inputs: int, hidden: int, outputs: int) -> Any:
+    """Return a network of two hidden layers in PyTorch."""
     from torch import nn
 
-    return nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
+    layers = nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
+    return nn.Sequential(*layers, nn.Linear(hidden, outputs))
 
 
 def torch_loss(encoder: Any, decoder: Any) -> Callable[..., Any]:
@@ -237,28 +236,24 @@ def pythae_vae(hidden: int) -> Any:
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
-    from torch import nn
+    import torch
 
     class Encoder(BaseEncoder):
         def __init__(self):
             super().__init__()
-            self.trunk = nn.Sequential(*_torch_trunk(784, hidden))
-            self.mean, self.log_variance = nn.Linear(hidden, 50), nn.Linear(hidden, 50)
+            self.layers = torch_mlp(784, hidden, 100)
 
         def forward(self, x):
-            features = self.trunk(x)
-            means, variances = self.mean(features), self.log_variance(features)
-            return ModelOutput(embedding=means, log_covariance=variances)
+            mean, log_variance = self.layers(x).chunk(2, dim=-1)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
 
     class Decoder(BaseDecoder):
         def __init__(self):
             super().__init__()
-            self.layers = nn.Sequential(
-                *_torch_trunk(50, hidden), nn.Linear(hidden, 784), nn.Sigmoid()
-            )
+            self.layers = torch_mlp(50, hidden, 784)
 
         def forward(self, z):
-            return ModelOutput(reconstruction=self.layers(z))
+            return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
 
     config = VAEConfig(input_dim=(784,), latent_dim=50, reconstruction_loss="bce")
     return VAE(config, Encoder(), Decoder())
