@@ -8,7 +8,8 @@ from absl import app, flags
 import jax
 import numpy as np
 
-from benchmarks import ours, products, timing
+from benchmarks import products, timing
+from benchmarks.images import made_up_images
 from vae_jax import datasets, evaluation, models
 from vae_jax.fast import threefry
 
@@ -17,7 +18,7 @@ _BATCH, _CHUNK = 100, 20  # the defaults of configs/default.py
 
 def make_evaluation(num_samples: int) -> timing.Run:
     """Make run(num_batches), which measures batches of 100 examples by `num_samples` each."""
-    images = np.float32(ours.made_up_images((28, 28, 1), 1000) > 127)
+    images = np.float32(made_up_images((28, 28, 1), 1000) > 127)
     vae = models.make_vae((28, 28, 1), latent_dim=50)
     params = vae.init(threefry.key(0), datasets.Examples(images))
     keys = evaluation.evaluation_keys(threefry.key(1))

@@ -1,26 +1,17 @@
 """This project's own training step, on made-up images, as the training program runs it."""
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from benchmarks import products
+from benchmarks.images import made_up_images
 from benchmarks.timing import Run
 from experiments.support.processes import choose_devices, members_at_once
 from vae_jax import datasets, models, objectives, training
 from vae_jax.fast import threefry
-
-
-@functools.lru_cache(maxsize=2)
-def made_up_images(shape: tuple[int, ...], count: int = 20_000) -> np.ndarray:
-    """Return uint8 images of which a fifth is ink, as in MNIST."""
-    count = min(count, 2 * 10**7 // math.prod(shape))
-    generator = np.random.default_rng(0)
-    ink, grey = generator.integers(0, 256, (2, count, *shape), np.uint8)
-    return np.where(ink < 51, np.maximum(grey, 1), np.uint8(0))
 
 
 def made_up_data(shape: tuple[int, ...], num_classes: int | None = None) -> datasets.Dataset:

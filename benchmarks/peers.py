@@ -1,40 +1,49 @@
 """What a user would pick instead, doing the same work: 784-hidden-hidden-50, tanh, binarization in
 the step, closed-form KL, one sample, Adam."""
 
+from collections.abc import Callable
 import itertools
+from typing import Any
 
-from benchmarks.ours import made_up_images
+from benchmarks.images import made_up_images
 from benchmarks.timing import Run
 
 
-def _torch_mlp(hidden):
+def torch_networks(hidden: int, seed: int = 0) -> tuple[Any, Any]:
+    """Return encoder and decoder in PyTorch, whose seed is set."""
     import torch
+
+    torch.manual_seed(seed)
+    return torch_mlp(784, hidden, 100), torch_mlp(50, hidden, 784)
+
+
+def torch_mlp(inputs: int, hidden: int, outputs: int) -> Any:
+    """Return a network of two hidden layers in PyTorch."""
     from torch import nn
 
-    torch.manual_seed(0)
-    data = torch.from_numpy(made_up_images((784,)))
-    encoder = nn.Sequential(
-        *(nn.Linear(784, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()),
-        nn.Linear(hidden, 100),
-    )
-    decoder = nn.Sequential(
-        *(nn.Linear(50, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()),
-        nn.Linear(hidden, 784),
-    )
-
-    return data, encoder, decoder
+    layers = nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
+    return nn.Sequential(*layers, nn.Linear(hidden, outputs))
 
 
-def _torch_work(data, encoder, decoder, batch_size):
+def torch_loss(encoder: Any, decoder: Any) -> Callable[..., Any]:
+    """Return loss(x, beta=1) of a batch of bits: -ELBO in nats per example, with beta times KL."""
     import torch
     from torch.nn import functional
 
-    def loss(x):
+    def loss(x, beta=1.0):
         mean, log_scale = encoder(x).chunk(2, dim=-1)
         z = mean + torch.exp(log_scale) * torch.randn_like(mean)
         error = functional.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
         kl = 0.5 * torch.sum(mean**2 + torch.exp(2 * log_scale) - 2 * log_scale - 1)
-        return (error + kl) / batch_size
+        return (error + beta * kl) / len(x)
+
+    return loss
+
+
+def _torch_work(encoder, decoder, shape, batch_size):
+    import torch
+
+    data = torch.from_numpy(made_up_images(shape))
 
     def batches():
         while True:
@@ -43,7 +52,8 @@ def _torch_work(data, encoder, decoder, batch_size):
                 grey = data[order[start : start + batch_size]].float() / 255
                 yield torch.bernoulli(grey)
 
-    return loss, batches(), [*encoder.parameters(), *decoder.parameters()]
+    parameters = [*encoder.parameters(), *decoder.parameters()]
+    return torch_loss(encoder, decoder), batches(), parameters
 
 
 def _torch_run(loss, batches, optimizer) -> Run:
@@ -60,7 +70,7 @@ def eager_torch(batch_size: int, hidden: int) -> Run:
     """Make run(num_steps) of PyTorch as it comes."""
     import torch
 
-    loss, batches, parameters = _torch_work(*_torch_mlp(hidden), batch_size)
+    loss, batches, parameters = _torch_work(*torch_networks(hidden), (784,), batch_size)
     return _torch_run(loss, batches, torch.optim.Adam(parameters, 1e-3))
 
 
@@ -70,7 +80,6 @@ def eager_torch_conv(batch_size: int) -> Run:
     from torch import nn
 
     torch.manual_seed(0)
-    data = torch.from_numpy(made_up_images((1, 64, 64)))
     channels = (1, 32, 32, 64, 64)
     halve = [(nn.Conv2d(a, b, 4, 2, 1), nn.ReLU()) for a, b in itertools.pairwise(channels)]
     double = [
@@ -85,7 +94,7 @@ def eager_torch_conv(batch_size: int) -> Run:
         *(nn.Unflatten(1, (64, 4, 4)), *itertools.chain(*double)),
     )[:-1]
 
-    loss, batches, parameters = _torch_work(data, encoder, decoder, batch_size)
+    loss, batches, parameters = _torch_work(encoder, decoder, (1, 64, 64), batch_size)
     return _torch_run(loss, batches, torch.optim.Adam(parameters, 1e-3))
 
 
@@ -93,37 +102,44 @@ def compiled_torch(batch_size: int, hidden: int) -> Run:
     """Make run(num_steps) of torch.compile with a fused Adam."""
     import torch
 
-    loss, batches, parameters = _torch_work(*_torch_mlp(hidden), batch_size)
+    loss, batches, parameters = _torch_work(*torch_networks(hidden), (784,), batch_size)
     adam = torch.optim.Adam(parameters, 1e-3, fused=True)
     return _torch_run(torch.compile(loss), batches, adam)
 
 
-def numpyro_svi(batch_size: int, hidden: int) -> Run:
-    """Make run(num_steps) of numpyro's SVI, with many updates in one compiled loop."""
-    import jax
+def make_numpyro_svi(batch_size: int, hidden: int) -> Any:
+    """Return numpyro's SVI of batches of bits."""
     from jax.example_libraries import stax
     import jax.numpy as jnp
     import numpyro
     from numpyro import distributions as dist
     from numpyro.infer import SVI, TraceMeanField_ELBO
 
-    data = jnp.asarray(made_up_images((784,)))
     trunk = (stax.Dense(hidden), stax.Tanh, stax.Dense(hidden), stax.Tanh)
     encoder, decoder = stax.serial(*trunk, stax.Dense(100)), stax.serial(*trunk, stax.Dense(784))
 
     def model(x):
         decode = numpyro.module("decoder", decoder, (batch_size, 50))
-        with numpyro.plate("batch", batch_size):
+        with numpyro.plate("batch", len(x)):
             z = numpyro.sample("z", dist.Normal(jnp.zeros(50), 1).to_event(1))
             numpyro.sample("x", dist.Bernoulli(logits=decode(z)).to_event(1), obs=x)
 
     def guide(x):
         encode = numpyro.module("encoder", encoder, (batch_size, 784))
         mean, log_scale = jnp.split(encode(x), 2, axis=-1)
-        with numpyro.plate("batch", batch_size):
+        with numpyro.plate("batch", len(x)):
             numpyro.sample("z", dist.Normal(mean, jnp.exp(log_scale)).to_event(1))
 
-    svi = SVI(model, guide, numpyro.optim.Adam(1e-3), TraceMeanField_ELBO())
+    return SVI(model, guide, numpyro.optim.Adam(1e-3), TraceMeanField_ELBO())
+
+
+def numpyro_svi(batch_size: int, hidden: int) -> Run:
+    """Make run(num_steps) of numpyro's SVI, with many updates in one compiled loop."""
+    import jax
+    import jax.numpy as jnp
+
+    svi = make_numpyro_svi(batch_size, hidden)
+    data = jnp.asarray(made_up_images((784,)))
     steps_per_epoch = len(data) // batch_size
 
     @jax.jit
@@ -149,14 +165,12 @@ def numpyro_svi(batch_size: int, hidden: int) -> Run:
     return run
 
 
-def flax_example(batch_size: int, hidden: int) -> Run:
-    """Make run(num_steps) in the style of flax's own VAE example: a jitted step, a Python loop."""
+def flax_loss(hidden: int) -> tuple[Callable, Callable]:
+    """Return init(key) -> params and loss(params, bits, key) -> -ELBO in nats per example."""
     from flax import linen as nn
     import jax
     import jax.numpy as jnp
     import optax
-
-    data = jnp.asarray(made_up_images((784,)))
 
     class Model(nn.Module):
         @nn.compact
@@ -169,8 +183,27 @@ def flax_example(batch_size: int, hidden: int) -> Run:
                 x = nn.tanh(nn.Dense(hidden)(x))
             return nn.Dense(784)(x), mean, log_scale
 
-    model, adam = Model(), optax.adam(1e-3)
-    params = jax.jit(model.init)(jax.random.key(0), data[:1] / 255, jax.random.key(0))
+    model = Model()
+
+    def loss(params, bits, key):
+        logits, mean, log_scale = model.apply(params, bits, key)
+        error = optax.sigmoid_binary_cross_entropy(logits, bits).sum()
+        kl = 0.5 * jnp.sum(mean**2 + jnp.exp(2 * log_scale) - 2 * log_scale - 1)
+        return (error + kl) / len(bits)
+
+    return jax.jit(lambda key: model.init(key, jnp.zeros((1, 784)), key)), loss
+
+
+def flax_example(batch_size: int, hidden: int) -> Run:
+    """Make run(num_steps) in the style of flax's own VAE example: a jitted step, a Python loop."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    data = jnp.asarray(made_up_images((784,)))
+    init, loss = flax_loss(hidden)
+    adam = optax.adam(1e-3)
+    params = init(jax.random.key(0))
     state = (params, adam.init(params))
 
     @jax.jit
@@ -178,14 +211,7 @@ def flax_example(batch_size: int, hidden: int) -> Run:
         params, adam_state = state
         key_bits, key_z = jax.random.split(key)
         bits = jax.random.bernoulli(key_bits, data[indices] / 255).astype(jnp.float32)
-
-        def loss(params):
-            logits, mean, log_scale = model.apply(params, bits, key_z)
-            error = optax.sigmoid_binary_cross_entropy(logits, bits).sum()
-            kl = 0.5 * jnp.sum(mean**2 + jnp.exp(2 * log_scale) - 2 * log_scale - 1)
-            return (error + kl) / batch_size
-
-        updates, adam_state = adam.update(jax.grad(loss)(params), adam_state)
+        updates, adam_state = adam.update(jax.grad(loss)(params, bits, key_z), adam_state)
         return optax.apply_updates(params, updates), adam_state
 
     key, order, done = jax.random.key(0), None, 0
@@ -205,45 +231,43 @@ def flax_example(batch_size: int, hidden: int) -> Run:
     return run
 
 
+def pythae_vae(hidden: int) -> Any:
+    """Return pythae's VAE, with a Bernoulli likelihood."""
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    import torch
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch_mlp(784, hidden, 100)
+
+        def forward(self, x):
+            mean, log_variance = self.layers(x).chunk(2, dim=-1)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch_mlp(50, hidden, 784)
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
+
+    config = VAEConfig(input_dim=(784,), latent_dim=50, reconstruction_loss="bce")
+    return VAE(config, Encoder(), Decoder())
+
+
 def pythae_trainer(batch_size: int, hidden: int) -> Run:
     """Make run(num_steps) of pythae's own trainer: an epoch of so many batches, bits drawn once."""
     import tempfile
 
     from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VAEConfig
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
     import torch
-    from torch import nn
 
-    def trunk(inputs):
-        return nn.Sequential(
-            *(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
-        )
-
-    class Encoder(BaseEncoder):
-        def __init__(self):
-            super().__init__()
-            self.trunk, self.mean, self.log_variance = (
-                *(trunk(784), nn.Linear(hidden, 50), nn.Linear(hidden, 50)),
-            )
-
-        def forward(self, x):
-            features = self.trunk(x)
-            means, variances = self.mean(features), self.log_variance(features)
-            return ModelOutput(embedding=means, log_covariance=variances)
-
-    class Decoder(BaseDecoder):
-        def __init__(self):
-            super().__init__()
-            self.layers = nn.Sequential(trunk(50), nn.Linear(hidden, 784), nn.Sigmoid())
-
-        def forward(self, z):
-            return ModelOutput(reconstruction=self.layers(z))
-
-    config = VAEConfig(input_dim=(784,), latent_dim=50, reconstruction_loss="bce")
-    model = VAE(config, Encoder(), Decoder())
+    model = pythae_vae(hidden)
     bits = torch.bernoulli(torch.from_numpy(made_up_images((784,))).float() / 255)
     trainers = {}
 

@@ -17,7 +17,7 @@ from absl import app, flags
 import numpy as np
 
 from benchmarks import timing
-from benchmarks.ours import made_up_images
+from benchmarks.images import made_up_images
 
 PEERS = ("numpyro SVI, scanned", "flax example, jitted step", "pythae's trainer", "PyTorch, eager")
 

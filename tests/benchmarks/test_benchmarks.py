@@ -2,16 +2,19 @@
 
 import json
 import math
+import sys
 
 import pytest
 
-from benchmarks import growth, objectives, peers, products, timing, train_step
+from benchmarks import end_to_end, growth, objectives, peers, products, timing, train_step
 from tests.support.programs import run_program
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, make_objective
 
 # {case: (program, arguments, flags of pictures)}
 PROGRAMS = {
     "disentanglement": ("disentanglement", [], []),
+    "end_to_end, training": ("end_to_end", ["--only=training"], []),
+    "end_to_end, sweep": ("end_to_end", ["--only=sweep"], []),
     "evaluation": ("evaluation", [], []),
     "memory": ("memory", [], []),
     "objectives": ("objectives", [], []),
@@ -93,3 +96,42 @@ def test_relative_costs_are_those_of_the_same_samples():
     assert costs["objectives"]["factor_vae"] == 2
     assert costs["estimators"]["vimco"] == 3 and costs["estimators"]["piwae"] == 1
     assert costs["estimators"]["leave_one_out"] == 0.5
+
+
+def test_a_sweep_of_processes_is_every_beta_with_every_seed(monkeypatch):
+    """Means are over the seeds, memory is of as many processes as run at a time. Mutants: a seed
+    left out; the memory of one process; a mean over all models."""
+
+    def run_peer(name, work, beta, seed, **variables):
+        return end_to_end.Result(1.0, 100.0 + seed, {"": -10 * float(beta) - seed})
+
+    monkeypatch.setattr(end_to_end, "run_peer", run_peer)
+    work = end_to_end.Work(None, {}, ["1", "4"], seeds=3, epochs=2)
+    result = end_to_end.sweep_pytorch(work, 2)
+    assert result.elbos == {"beta=1": -11, "beta=4": -41}
+    assert result.megabytes == 2 * 102
+
+
+def test_only_a_missing_package_leaves_a_peer_out(capsys):
+    """Mutant: a program that fails is left out with a line, and nobody notices."""
+
+    def fail(message):
+        raise RuntimeError(message)
+
+    done = end_to_end.Result(2.0, 1.0, {"": -90.0})
+    runs = {"a": lambda: done, "b": lambda: fail("ModuleNotFoundError: No module named 'b'")}
+    compared = end_to_end.compare("training", runs)
+    assert compared["milliseconds"] == {"a": 2000} and "b is left out" in capsys.readouterr().out
+    with pytest.raises(RuntimeError, match="out of memory"):
+        end_to_end.compare("training", {"a": lambda: fail("out of memory")})
+
+
+@pytest.mark.slow
+def test_a_command_is_measured_to_its_end():
+    """An array of 300 MB and a pause of half a second. Mutants: memory at the start; seconds to the
+    start of the process; a failure that is not noticed."""
+    code = "import numpy, time; x = numpy.ones(300 * 10**6, 'u1'); del x; time.sleep(.5)"
+    seconds, megabytes = end_to_end.run_command([sys.executable, "-c", code])
+    assert seconds > 0.5 and 300 < megabytes < 400
+    with pytest.raises(RuntimeError, match="ValueError: no"):
+        end_to_end.run_command([sys.executable, "-c", "raise ValueError('no')"])
