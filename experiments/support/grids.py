@@ -11,11 +11,12 @@ from experiments.support.subjects import (
     draw_from_prior,
     given_pixels,
     likelihood_text,
+    picture_functions,
     take,
     whole_images,
 )
 from vae_jax import datasets, evaluation
-from vae_jax.distributions import Gaussian, kl_per_dimension
+from vae_jax.distributions import Gaussian
 from vae_jax.figures import Grid
 
 _BLUE = " (blue: given)"
@@ -23,13 +24,14 @@ _BLUE = " (blue: given)"
 
 def reconstructions(subject: Subject, columns: int = 12, pairs: int = 5) -> Grid:
     """Show test examples and, below each, the mean of p(x|z) at one sample z of q(z|x)."""
-    run, params = subject.run, subject.params
+    run = subject.run
     num_examples = datasets.num_examples(subject.test)
     pairs = min(pairs, num_examples)
     count = min(num_examples, columns * pairs) // pairs * pairs
     some, ys = (take(tree, np.arange(count)) for tree in (subject.test, subject.ys))
-    sample = jax.jit(jax.vmap(lambda k, x, y: run.vae.encode(params, x, y).sample(k)))
-    zs = sample(jax.random.split(subject.keys.reconstructions, count), some.x, ys)
+    keys = jax.random.split(subject.keys.reconstructions, count)
+    sample = picture_functions(run.vae).encode
+    zs = sample(subject.params, np.arange(count), (keys, some.x, ys))
     both = np.stack([whole_images(subject, some), subject.decode(zs, ys)])
     is_given = run.dataset.given is not None
     rows = both.reshape(2, pairs, -1, *both.shape[2:]).swapaxes(0, 1)
@@ -158,13 +160,10 @@ def latent_use(subject: Subject) -> tuple[np.ndarray, str]:
     It is the mean over the test set of the KL of each dimension, in nats; where q and p do not
     factorize, the variance of the posterior mean over the test set.
     """
-    vae, params = subject.run.vae, subject.params
-
-    def per_dimension(x, y):
-        return kl_per_dimension(vae.encode(params, x, y), vae.prior(params, y))
-
+    kl_of_examples = picture_functions(subject.run.vae).kl
+    indices = np.arange(datasets.num_examples(subject.test))
     try:
-        kl = jax.jit(jax.vmap(per_dimension))(subject.test.x, subject.ys)
+        kl = kl_of_examples(subject.params, indices, (subject.test.x, subject.ys))
     except TypeError:
         return np.var(subject.measured["posterior_mean"], axis=0), "var {:.1f}"
     return np.mean(kl, axis=0), "{:.1f} nats"

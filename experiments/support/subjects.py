@@ -1,6 +1,7 @@
 """A trained member whose pictures are drawn: its functions, its numbers and what to call them."""
 
 from collections.abc import Callable, Mapping
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -11,8 +12,9 @@ from experiments.support.header import describe_objective
 from experiments.support.sweeps import Member
 from vae_jax import evaluation, figures
 from vae_jax.datasets import Examples
-from vae_jax.distributions import Masked
+from vae_jax.distributions import Masked, kl_per_dimension
 
+_DECODED_AT_ONCE = 32
 _OF_DIGITS = ("digits", "digit_halves", "mnist", "binarized_mnist")
 
 
@@ -25,6 +27,40 @@ class PictureKeys(NamedTuple):
     classes: Any
     prior: Any
     """Of the prior's range in a traversal."""
+
+
+class PictureFunctions(NamedTuple):
+    """Functions of (params, indices, examples), jitted once for all members and pictures."""
+
+    encode: Callable
+    """Of (key, x, y): a sample of q(z|x, y)."""
+    decode: Callable
+    """Of (z, y): the mean of p(x|z, y)."""
+    prior: Callable
+    """Of (key, y): a sample of p(z|y)."""
+    kl: Callable
+    """Of (x, y): the KL of each latent dimension in nats; TypeError where q or p does not
+    factorize."""
+
+
+@functools.lru_cache(maxsize=2)
+def picture_functions(vae: Any) -> PictureFunctions:
+    """Make the functions of a model that pictures are drawn with."""
+
+    def kl(params, x, y):
+        return kl_per_dimension(vae.encode(params, x, y), vae.prior(params, y))
+
+    functions = PictureFunctions(
+        encode=lambda params, key, x, y: vae.encode(params, x, y).sample(key),
+        decode=lambda params, z, y: vae.decode(params, z, y).mean,
+        prior=lambda params, key, y: vae.prior(params, y).sample(key),
+        kl=kl,
+    )
+
+    def over_examples(function):
+        return evaluation.over_examples(lambda params, _, example: function(params, *example))
+
+    return PictureFunctions(*map(over_examples, functions))
 
 
 class Subject(NamedTuple):
@@ -92,11 +128,11 @@ def make_decode(
     run: Run, params: Any, images_of: Callable[[Any], np.ndarray]
 ) -> Callable[[Any, Any], np.ndarray]:
     """Make decode(zs, ys) -> images of the means of p(x|z, y), with the given pixels as given."""
-    means = jax.jit(jax.vmap(lambda z, y: run.vae.decode(params, z, y).mean))
-    given = run.dataset.given
+    means, given = picture_functions(run.vae).decode, run.dataset.given
 
     def decode(zs, ys):
-        images = jax.device_get(means(zs, ys))
+        # All pictures in batches of one size, for which it is compiled once.
+        images = evaluation.map_examples(means, params, (zs, ys), _DECODED_AT_ONCE)
         if given is not None and ys is not None:
             images = np.where(given, ys, images)
         return images_of(images)
@@ -160,9 +196,8 @@ def take(tree: Any, indices: np.ndarray) -> Any:
 
 def draw_from_prior(subject: Subject, key: Any, ys: Any, count: int) -> Any:
     """Return z from the prior, one for each y, or `count` where there is no y."""
-    run, params = subject.run, subject.params
-    sample = jax.jit(jax.vmap(lambda key, y: run.vae.prior(params, y).sample(key)))
-    return sample(jax.random.split(key, count), ys)
+    sample = picture_functions(subject.run.vae).prior
+    return sample(subject.params, np.arange(count), (jax.random.split(key, count), ys))
 
 
 def whole_images(subject: Subject, test: Examples) -> np.ndarray:
