@@ -5,7 +5,7 @@ the bound), latents (what each dimension carries, and which are dead) or disenta
 against the factors of the data). It then writes NAME.json and pictures, and prints a table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 import time
 from typing import Any, NamedTuple
@@ -30,8 +30,9 @@ def measure_and_report(
     workdir: Path,
     file: str,
     more: dict[str, float],
-) -> dict[str, Any]:
-    """Measure every test example, print the table, write it to `file` and draw the pictures."""
+) -> list[dict[str, Any]]:
+    """Measure every test example, print the table, write it to `file` and, with a row per member,
+    to results.csv or evaluation.csv, and draw the pictures; return the rows."""
     started = time.monotonic()
     num_samples, batch_size = how_measured.num_samples, how_measured.batch_size
     test = measurement.model_examples(run, how_measured, "test")
@@ -51,12 +52,24 @@ def measure_and_report(
         "members": run.member_names,
     }
     run_folder.write_json(workdir / file, context | numbers)
+    rows = rows_of_members(run, summary)
+    table = "results.csv" if file == "summary.json" else "evaluation.csv"
+    run_folder.write_csv(workdir / table, rows)
     if context["test_examples"] < _FEWEST_DRAWN:
         console.say(f"no pictures: they need at least {_FEWEST_DRAWN} test examples")
     else:
         plots.draw_members(workdir / "figures", run, how_measured, state, test, measured)
     console.print_summary(context["protocol"], numbers, context["members"])
-    return numbers
+    return rows
+
+
+def rows_of_members(run: Run, summary: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
+    """Return a row per member: its name, what the sweep sets, its seed and its numbers."""
+    return [
+        {"member": member.name, **member.point, "seed": member.seed}
+        | {name: values[i] for name, values in summary.items()}
+        for i, member in enumerate(run.members)
+    ]
 
 
 class Report(NamedTuple):

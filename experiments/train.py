@@ -7,6 +7,7 @@ resumed; --extend lets a larger training.num_epochs go on from the end of a run.
 import contextlib
 from pathlib import Path
 import time
+from typing import Any
 
 from absl import flags
 import jax
@@ -35,6 +36,13 @@ from experiments.support.progress import (
 )
 from vae_jax import checkpoints, datasets, training
 
+# Fields that TensorBoard's table of runs does without: what, where and how it is computed.
+_NOT_SHOWN = (
+    *("compilation_cache", "data.", "debug_nans", "device", "distributed.", "evaluation."),
+    *("num_seeds", "sweep", "training.log_", "training.eval_", "training.checkpoint_"),
+    *("training.profile_",),
+)
+
 
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend: bool) -> None:
     """Train what the config says, resuming what `workdir` holds, then measure and draw it."""
@@ -57,8 +65,9 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
         curves = run_folder.read_curves(workdir / "metrics.jsonl")
         draw_curves(workdir / "figures", curves, run)
         seconds = {"training_seconds": time.monotonic() - started}
-        measure_and_report(run, how_measured, state, workdir, "summary.json", seconds)
+        rows = measure_and_report(run, how_measured, state, workdir, "summary.json", seconds)
         tensorboard.append_pictures(workdir, int(state.step))
+        tensorboard.write_hparams(workdir, sessions(run, rows), int(state.step))
 
 
 def train(
@@ -117,6 +126,21 @@ def profile(run: Run, state: training.TrainState, stop: int, folder: Path) -> No
             copied = run.placement.put(jax.tree.map(jnp.copy, state))
             jax.block_until_ready(run.train_steps(copied, source, stop))
     console.say(f"{folder}: a trace of {stop - int(state.step)} steps")
+
+
+def sessions(
+    run: Run, rows: list[dict[str, Any]]
+) -> dict[str, tuple[dict[str, Any], dict[str, float]]]:
+    """Return {member: (its fields of the config, its numbers)} of the rows of results.csv."""
+    config = run_folder.flatten(run.config.to_dict())
+    shown = {name: value for name, value in config.items() if not name.startswith(_NOT_SHOWN)}
+    return {
+        member.file_name: (
+            shown | member.point | {"seed": member.seed},
+            {name: row[name] for name in row.keys() - {"member", "seed", *member.point}},
+        )
+        for member, row in zip(run.members, rows, strict=True)
+    }
 
 
 def write_and_print_header(

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 import contextlib
+import csv
 import fcntl
 import importlib.metadata
+import io
 import json
 import math
 import os
@@ -33,7 +35,7 @@ _FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
 _LAYOUT = 5
 _FILES = (
     *("config.json", "estimators.json", "evaluation.json", "lock", "metrics.jsonl"),
-    *("disentanglement.json", "latents.json", "likelihood.json", "summary.json"),
+    *("disentanglement.json", "latents.json", "likelihood.json", "results.csv", "summary.json"),
 )
 _FOLDERS = ("best", "checkpoints", "figures", "profile", "tensorboard")
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -59,6 +61,18 @@ def lock(workdir: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def is_locked(workdir: Path) -> bool:
+    """Tell whether a process has `workdir`."""
+    try:
+        with (workdir / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
 
 
 def check_places(workdir: Path) -> None:
@@ -100,6 +114,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file in one move, so that no reader ever sees half of it."""
     with output_file(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same columns as CSV, in one move."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with output_file(path) as file:
+        file.write(text.getvalue().encode())
 
 
 @contextlib.contextmanager

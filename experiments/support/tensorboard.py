@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 import functools
+import math
 from pathlib import Path
 import struct
 import sys
@@ -33,7 +34,7 @@ def start(workdir: Path, members: Sequence[str]) -> None:
     # before their time of day.
     folder = workdir / "tensorboard"
     folder.mkdir(exist_ok=True)
-    path, old = folder / f"events.out.tfevents.{time.time_ns()}", list(folder.iterdir())
+    path, old = folder / f"events.out.tfevents.{time.time_ns()}", _event_files(folder)
     lines = run_folder.read_metrics(workdir / "metrics.jsonl")
     events = [
         {"file_version": "brain.Event:2"},
@@ -60,6 +61,36 @@ def append_pictures(workdir: Path, step: int) -> None:
         image = {"width": width, "height": height, "colorspace": 4, "encoded_image_string": png}
         tag = path.relative_to(workdir).with_suffix("").as_posix()
         _append(workdir, {"step": step, "summary": {"value": [{"tag": tag, "image": image}]}})
+
+
+def write_hparams(
+    workdir: Path,
+    members: Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]],
+    step: int,
+) -> None:
+    """Write what the tab HParams shows: a session for each member, in a folder of its name.
+
+    Args:
+      workdir: of the run.
+      members: {name of its folder: (its fields of the config, its numbers of the test set)}.
+      step: at which the numbers were measured.
+    """
+    _, _, make_summaries = _event_format()
+    for name, (fields, numbers) in members.items():
+        tags = {f"test/{each}": value for each, value in numbers.items() if math.isfinite(value)}
+        shown = {each: str(v) if isinstance(v, tuple) else v for each, v in fields.items()}
+        experiment, begin, end = make_summaries(shown, tags)
+        values = [{"tag": tag, "simple_value": value} for tag, value in tags.items()]
+        events = [
+            {"file_version": "brain.Event:2"},
+            *({"summary": each} for each in (experiment, begin)),
+            {"step": step, "summary": {"value": values}},
+            {"summary": end},
+        ]
+        folder = workdir / "tensorboard" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        # Of one name: a measurement takes the place of the one before.
+        (folder / "events.out.tfevents.0.hparams").write_bytes(b"".join(map(record, events)))
 
 
 def metrics_event(line: Mapping[str, Any], members: Sequence[str]) -> dict[str, Any]:
@@ -95,7 +126,7 @@ def config_summary(config: str) -> dict[str, Any]:
 
 def record(event: Mapping[str, Any]) -> bytes:
     """Return an event, as of now, as it stands in the file: length, content, checksum of each."""
-    make_event, masked_crc32c = _event_format()
+    make_event, masked_crc32c, _ = _event_format()
     content = make_event(wall_time=time.time(), **event).SerializeToString()
     parts = struct.pack("<Q", len(content)), content
     return b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in parts)
@@ -107,10 +138,15 @@ def _event_format():
     with mock.patch.dict(sys.modules, {"torch": None}):
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.record_writer import masked_crc32c
-    return Event, masked_crc32c
+        from tensorboardX.summary import hparams
+    return Event, masked_crc32c, hparams
+
+
+def _event_files(folder):
+    return [path for path in folder.iterdir() if path.is_file()]
 
 
 def _append(workdir, event):
-    path = max((workdir / "tensorboard").iterdir())
+    path = max(_event_files(workdir / "tensorboard"))
     with path.open("ab") as file:
         file.write(record(event))
