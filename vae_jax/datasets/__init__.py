@@ -8,6 +8,7 @@ from vae_jax.datasets.batches import (
     to_model_values,
 )
 from vae_jax.datasets.binarization import BINARIZATIONS, binarize
+from vae_jax.datasets.conversion import examples_from, to_user
 from vae_jax.datasets.data import (
     Dataset,
     Examples,
@@ -63,6 +64,7 @@ __all__ = [
     "check_array",
     "check_examples",
     "chunk_bytes",
+    "examples_from",
     "expected_examples",
     "factors_of",
     "fingerprint",
@@ -94,5 +96,6 @@ __all__ = [
     "stream",
     "to_model_examples",
     "to_model_values",
+    "to_user",
     "with_images",
 ]
