@@ -77,16 +77,17 @@ def flat_names(drawn: Mapping[str, Any]) -> dict[str, Any]:
     """Return arrays by name: the parts of z of two layers, and of x of several fields, apart."""
     flat = {}
     for name, value in drawn.items():
-        if isinstance(value, Masked):
-            value = value.values
         parts = (
             value
             if isinstance(value, Mapping)
             else dict(zip(("lower", "upper"), value, strict=True))
-            if isinstance(value, tuple)
+            if isinstance(value, tuple) and not isinstance(value, Masked)
             else {"": value}
         )
-        flat |= {f"{name}_{part}".rstrip("_"): each for part, each in parts.items()}
+        flat |= {
+            f"{name}_{part}".rstrip("_"): each.values if isinstance(each, Masked) else each
+            for part, each in parts.items()
+        }
     return flat
 
 

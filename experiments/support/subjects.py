@@ -140,10 +140,15 @@ def make_images_of(xs: Any) -> tuple[Callable[[Any], np.ndarray], str]:
 
 def _by_field(xs: Any) -> dict[str, np.ndarray]:
     """Return {field: values} with NaN for missing entries; a single array is a field "x"."""
+    xs = xs if isinstance(xs, Mapping) else {"x": xs}
+    return {name: _with_nan(each) for name, each in xs.items()}
+
+
+def _with_nan(xs: Any) -> np.ndarray:
+    """Return an array, or Masked, with NaN for missing entries."""
     if isinstance(xs, Masked):
         xs = np.where(np.asarray(xs.mask) > 0, xs.values, np.nan)
-    xs = xs if isinstance(xs, Mapping) else {"x": xs}
-    return {name: np.asarray(each) for name, each in xs.items()}
+    return np.asarray(xs)
 
 
 def _beside_bars(images: np.ndarray, test: np.ndarray) -> np.ndarray:
