@@ -9,7 +9,7 @@ from vae_jax.datasets.batches import (
 )
 from vae_jax.datasets.binarization import BINARIZATIONS, binarize
 from vae_jax.datasets.columns import KINDS
-from vae_jax.datasets.conversion import examples_from, to_user
+from vae_jax.datasets.conversion import examples_from, to_user, unstandardize
 from vae_jax.datasets.data import (
     Column,
     Dataset,
@@ -37,7 +37,7 @@ from vae_jax.datasets.loaders import (
     load_ppca,
     load_table,
 )
-from vae_jax.datasets.making import make_dataset, quadrants, split_examples
+from vae_jax.datasets.making import SPLITS, make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import Arrays, check_array, check_examples, read_npz
 from vae_jax.datasets.outlines import from_outline, outline_of, with_images
 from vae_jax.datasets.sprites import (
@@ -60,6 +60,7 @@ __all__ = [
     "DATASETS",
     "KINDS",
     "RENDERINGS",
+    "SPLITS",
     "Arrays",
     "Batches",
     "Chunk",
@@ -108,5 +109,6 @@ __all__ = [
     "to_model_examples",
     "to_model_values",
     "to_user",
+    "unstandardize",
     "with_images",
 ]

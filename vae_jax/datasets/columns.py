@@ -109,7 +109,7 @@ def _infer(values, numeric):
 
 def _check_numbers(kind, values, numeric):
     if numeric is None:
-        text = next(each for each in values if as_numbers([each]) is None)
+        text = next(each for each in values if not _is_number(each))
         raise ValueError(f"holds {_show(text)}, which is no number, as {kind} needs")
     if not np.isfinite(numeric).all():
         raise ValueError("has infinite values")
@@ -120,9 +120,9 @@ def _check_numbers(kind, values, numeric):
 
 
 def _check_not_mixed(values):
-    numbers = [each for each in values if as_numbers([each]) is not None]
+    numbers = [each for each in values if _is_number(each)]
     if numbers:
-        text = next(each for each in values if as_numbers([each]) is None)
+        text = next(each for each in values if not _is_number(each))
         raise ValueError(f"mixes numbers and text, such as {_show(numbers[0])} and {_show(text)}")
 
 
@@ -144,6 +144,14 @@ def as_numbers(cells: Iterable[Any]) -> np.ndarray | None:
         return cells.astype(np.float64)
     except (TypeError, ValueError):
         return None
+
+
+def _is_number(value):
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def encode_cells(column: Column, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -59,11 +59,22 @@ def to_user(outline: Dataset, values: Any) -> Any:
       A numpy array, or {field: such an array}; of a table a DataFrame (without pandas {column:
       cells}), in which bits are probabilities and a category is the most probable one.
     """
-    values = {"x": values} if outline.is_plain else values
-    fields = {name: _to_units(each, values[name]) for name, each in outline.fields.items()}
+    x = unstandardize(outline, values)
     if outline.columns is not None:
-        return table_from_fields(outline, fields)
-    return fields["x"] if outline.is_plain else fields
+        return table_from_fields(outline, x)
+    if outline.is_plain:
+        return x * outline.values.maximum
+    return {name: x[name] * each.maximum for name, each in outline.fields.items()}
+
+
+def unstandardize(outline: Dataset, values: Any) -> Any:
+    """Return values as the model sees them, with those that are standardized in their own units.
+
+    Missing entries of Masked(values, mask) become NaN.
+    """
+    by_field = {"x": values} if outline.is_plain else values
+    x = {name: _to_units(each, by_field[name]) for name, each in outline.fields.items()}
+    return x["x"] if outline.is_plain else x
 
 
 def _to_units(description, values):
@@ -71,7 +82,7 @@ def _to_units(description, values):
         values = np.where(np.asarray(values.mask) != 0, values.values, np.nan)
     units = description.units
     if units is None:
-        return np.asarray(values) * description.maximum
+        return np.asarray(values)
     location, scale = _ends(description)
     x = location + scale * np.asarray(values, np.float64)
     return np.exp(x) if units.is_log else x

@@ -186,7 +186,10 @@ class Dataset(NamedTuple):
     def protocol(self) -> str:
         """What a reported number depends on: data set, binarization, which part is given, and the
         number of labels where some are missing."""
-        if self.is_plain:
+        if self.columns is not None:
+            num_columns = sum(column.kind != "drop" for column in self.columns)
+            how = f"a table of {num_columns} columns"
+        elif self.is_plain:
             how = self.values.protocol
         else:
             how = ", ".join(f"{field}: {each.protocol}" for field, each in self.fields.items())

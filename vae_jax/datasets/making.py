@@ -129,12 +129,10 @@ def standardize(
     # Rounding leaves constant values a tiny spread.
     is_constant = ~(scale > 1e-12 * np.abs(location))
     location, scale = np.nan_to_num(location), np.where(is_constant, 1.0, scale)
-    arrays = [(array - location) / scale for array in arrays]
+    arrays = [((array - location) / scale).astype(np.float32) for array in arrays]
     ends = min(np.nanmin(each) for each in arrays), max(np.nanmax(each) for each in arrays)
     parts = [
-        Masked(np.nan_to_num(array).astype(np.float32), x.mask)
-        if isinstance(x, Masked)
-        else array.astype(np.float32)
+        Masked(np.nan_to_num(array), x.mask) if isinstance(x, Masked) else array
         for array, x in zip(arrays, xs, strict=True)
     ]
     units = Units(*(tuple(each.ravel().tolist()) for each in (location, scale)), is_log)

@@ -203,17 +203,18 @@ def choose_likelihood(
     """Return the likelihood of each field of the data: the given one, or else its own.
 
     Raises:
-      ValueError: other fields than those of the data, or a likelihood that is not a density of
+      ValueError: a field that the data do not have, or a likelihood that is not a density of
         their values.
     """
-    if isinstance(likelihood, Mapping) and set(likelihood) != set(dataset.fields):
+    is_by_field = isinstance(likelihood, Mapping)
+    if is_by_field and not set(likelihood) <= set(dataset.fields):
         raise ValueError(
             f"likelihood must name the fields of the data, {', '.join(dataset.fields)}; got "
             f"{', '.join(likelihood)}"
         )
     names = {}
     for field, values in dataset.fields.items():
-        names[field] = pick(likelihood, field) or values.likelihood
+        names[field] = (likelihood.get(field) if is_by_field else likelihood) or values.likelihood
         low, high = values.value_range
         what = f"{dataset.protocol} ({field}: values {low:g} .. {high:g})"
         check_likelihood(names[field], values.kinds, what)
