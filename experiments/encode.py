@@ -112,12 +112,14 @@ def fill_labels(
 def check_fits(run: Run, examples: datasets.Examples, name: str) -> None:
     """Refuse examples of another shape or in other units than the run's, or without the y it needs.
 
+    Of a table, `datasets.examples_from` has checked the columns.
+
     Raises:
       ValueError: with what was given and what is expected; `name` says whose they are.
     """
     dataset, x = run.dataset, examples.x
     likelihood = by_field(run.config.vae.likelihood)
-    for field, values in dataset.fields.items():
+    for field, values in dataset.fields.items() if dataset.columns is None else ():
         array = x if dataset.is_plain else x[field]
         if isinstance(array, Masked):
             array = np.where(array.mask, array.values, values.maximum * values.value_range[0])
@@ -199,11 +201,12 @@ def warn_of_range(x: np.ndarray, values: datasets.Values, name: str) -> None:
       name: says whose array it is.
     """
     low, high = (values.maximum * end for end in values.value_range)
-    margin = 2 * (high - low)
+    margin, units = 2 * (high - low), " (standardized)" if values.units else ""
     if x.min() < low - margin or x.max() > high + margin:
         console.say(
-            f"warning: {name} has values in {x.min():g} .. {x.max():g}, but the run was trained on "
-            f"{low:g} .. {high:g}, which codes and bounds hold for: scale them as the training data"
+            f"warning: {name} has values in {x.min():g} .. {x.max():g}{units}, but the run was "
+            f"trained on {low:g} .. {high:g}, which codes and bounds hold for: scale them as the "
+            "training data"
         )
 
 

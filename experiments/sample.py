@@ -122,7 +122,11 @@ def sample_to_file(
     with run_folder.output_file(path) as file, run_folder.output_file(picture) as image:
         samples = draw_samples(run, params, num, seed, batch_size, track, label)
         np.savez(file, **samples)
-        means = {name: each for name, each in samples.items() if name.startswith("mean")}
+        means = {
+            name.removeprefix("mean_"): each
+            for name, each in samples.items()
+            if name.startswith("mean")
+        }
         images_of, bars = make_images_of(means, run.dataset.columns is not None)
         caption = f"{run.dataset.protocol}, {run.members[member].name}\n{bars}"
         title = f"decoded samples from the prior (--seed={seed})\n{caption}"
