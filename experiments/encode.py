@@ -1,15 +1,16 @@
 """Encode examples: python -m experiments.encode --workdir=DIR --input=x.npz --output=z.npz
 
 The input has the examples under key x, in the units of the training data, and optionally y and
-mask; several fields have a key each. The output has, per example: mean of q(z|x) and, of Gaussians,
-scale; the reconstruction (the mean of p(x|z) at that mean, or else at a sample); and elbo and
-log_likelihood in nats, by --num_samples importance samples.
+mask; several fields have a key each. Of a table it is a CSV or a parquet file with the columns of
+the training data. The output has, per example: mean of q(z|x) and, of Gaussians, scale; the
+reconstruction (the mean of p(x|z) at that mean, or else at a sample), of a table one for each kind
+of columns; and elbo and log_likelihood in nats, by --num_samples importance samples.
 
 A run of the objective semi_supervised has a classifier q(y|x): an example without y, or with y = -1
 there, gets its most probable label, and the output has these y and label_probabilities.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,10 @@ def encode_examples(
     results = evaluation.map_examples(
         measure_and_describe, params, seen, how_measured.batch_size, progress
     )
-    return {name.removeprefix("posterior_"): each for name, each in results.items()}
+    results = {name.removeprefix("posterior_"): each for name, each in results.items()}
+    x = datasets.unstandardize(run.dataset, results.pop("reconstruction"))
+    fields = {"": x} if run.dataset.is_plain else x
+    return results | {f"reconstruction_{name}".rstrip("_"): each for name, each in fields.items()}
 
 
 def make_describe(vae: Any, key: Any) -> Callable:
@@ -68,10 +72,8 @@ def make_describe(vae: Any, key: Any) -> Callable:
         # Only a Gaussian's mean is a typical code: the mean of one-hot vectors is not a value of z.
         has_mean = isinstance(q, Gaussian | FullGaussian)
         z = q.mean if has_mean else q.sample(jax.random.fold_in(key, index))
-        mean = vae.decode(params, z, y).mean
-        fields = mean if isinstance(mean, Mapping) else {"": mean}
         scale = {"scale": q.scale} if has_mean else {}
-        return scale | {f"reconstruction_{name}".rstrip("_"): each for name, each in fields.items()}
+        return scale | {"reconstruction": vae.decode(params, z, y).mean}
 
     return evaluation.over_examples(describe)
 
@@ -110,15 +112,17 @@ def fill_labels(
 def check_fits(run: Run, examples: datasets.Examples, name: str) -> None:
     """Refuse examples of another shape or in other units than the run's, or without the y it needs.
 
+    Of a table, `datasets.examples_from` has checked the columns.
+
     Raises:
       ValueError: with what was given and what is expected; `name` says whose they are.
     """
     dataset, x = run.dataset, examples.x
-    if isinstance(x, Masked) and not isinstance(dataset.train.x, Masked):
-        raise ValueError(f"{name} has a 'mask', but the run was trained on whole examples")
     likelihood = by_field(run.config.vae.likelihood)
-    for field, values in dataset.fields.items():
-        array = x.values if isinstance(x, Masked) else x if dataset.is_plain else x[field]
+    for field, values in dataset.fields.items() if dataset.columns is None else ():
+        array = x if dataset.is_plain else x[field]
+        if isinstance(array, Masked):
+            array = np.where(array.mask, array.values, values.maximum * values.value_range[0])
         kind = models.LIKELIHOODS[pick(likelihood, field)].values
         check_array_fits(array, values, kind, f"{field!r} of {name}", dataset.protocol)
         warn_of_range(array, values, f"{field!r} of {name}")
@@ -197,12 +201,26 @@ def warn_of_range(x: np.ndarray, values: datasets.Values, name: str) -> None:
       name: says whose array it is.
     """
     low, high = (values.maximum * end for end in values.value_range)
-    margin = 2 * (high - low)
+    margin, units = 2 * (high - low), " (standardized)" if values.units else ""
     if x.min() < low - margin or x.max() > high + margin:
         console.say(
-            f"warning: {name} has values in {x.min():g} .. {x.max():g}, but the run was trained on "
-            f"{low:g} .. {high:g}, which codes and bounds hold for: scale them as the training data"
+            f"warning: {name} has values in {x.min():g} .. {x.max():g}{units}, but the run was "
+            f"trained on {low:g} .. {high:g}, which codes and bounds hold for: scale them as the "
+            "training data"
         )
+
+
+def read_examples(outline: datasets.Dataset, source: str, name: str) -> datasets.Examples:
+    """Return the examples of an npz, or the rows of a table, in the form of the run's own.
+
+    Raises:
+      ValueError: a file that cannot be read, or other examples than the run's.
+    """
+    if outline.columns is not None:
+        return datasets.examples_from(outline, datasets.read_table(source), name=name)
+    fields = () if outline.is_plain else tuple(outline.values)
+    x, y, mask, _ = datasets.read_npz(source, fields)
+    return datasets.examples_from(outline, x, y, name, mask)
 
 
 def encode_file(workdir: str, source: str, output: str, member: int, num_samples: int) -> None:
@@ -214,11 +232,7 @@ def encode_file(workdir: str, source: str, output: str, member: int, num_samples
     """
     name = f"--input={source}"
     run, how_measured, params = load_member_params(workdir, member)
-    fields = () if run.dataset.is_plain else tuple(run.dataset.values)
-    x, y, mask = datasets.read_npz(source, fields)
-    examples = datasets.Examples(*datasets.check_examples(x, y, name, mask))
-    if isinstance(run.dataset.train.x, Masked) and mask is None:
-        examples = examples._replace(x=Masked(examples.x, np.ones(examples.x.shape, np.uint8)))
+    examples = read_examples(run.dataset, source, name)
     check_fits(run, examples, name)
     count = datasets.num_examples(examples)
     batch_size = min(how_measured.batch_size, count)
@@ -247,7 +261,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "folder of the run")
-    flags.DEFINE_string("input", None, "npz with the examples under key x")
+    flags.DEFINE_string("input", None, "npz with the examples under key x, or a CSV or parquet")
     flags.DEFINE_string("output", None, "npz to write")
     flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
     flags.DEFINE_integer("num_samples", 100, "importance samples per example", lower_bound=1)

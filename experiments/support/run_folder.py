@@ -31,8 +31,9 @@ _FREE_FIELDS = (
 # What earlier versions called a metric: (its name now, the sign to multiply it by).
 _FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
 # Of config.json and the checkpoints. Layout 1 had the options of all rows in each block, and layout
-# 2 had no outline of the data, and layout 3 no gradient estimators.
-_LAYOUT = 5
+# 2 had no outline of the data, and layout 3 no gradient estimators; before layout 6 the outline had
+# one mask for all fields, no units and no columns.
+_LAYOUT = 6
 _FILES = (
     *("config.json", "estimators.json", "evaluation.json", "lock", "metrics.jsonl"),
     *("disentanglement.json", "latents.json", "likelihood.json", "results.csv", "summary.json"),
