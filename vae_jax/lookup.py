@@ -31,6 +31,13 @@ def pick(table: Any, field: str) -> Any:
     return table[field] if isinstance(table, Mapping) else table
 
 
+def by_field(text: Any) -> Any:
+    """Read "name" as it is, and "field=name,field=name" as a dictionary."""
+    if not isinstance(text, str) or "=" not in text:
+        return text
+    return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+
+
 def options_of(row: Any) -> dict[str, Any]:
     """Return {option: default} of a row: the keyword-only arguments of its function."""
     parameters = inspect.signature(_function(row)).parameters.values()

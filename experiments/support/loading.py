@@ -7,7 +7,8 @@ import jax
 
 from experiments.support import console, run_folder
 from experiments.support.assembly import Evaluation, Run, build_evaluation, build_run
-from vae_jax import checkpoints, datasets, training
+from vae_jax import datasets, training
+from vae_jax.model_file import newest_state
 
 
 def load_run(
@@ -31,23 +32,10 @@ def load_run(
     else:
         run = build_run(config, run_folder.read_outline(workdir))
     state_like = jax.eval_shape(run.init, run.dataset.train)
-    state = _restore(workdir, config.training.patience, state_like)
+    state, notes = newest_state(workdir, config.training.patience, state_like)
+    for note in notes:
+        console.say(note)
     return run, build_evaluation(config), state
-
-
-def _restore(workdir, patience, state_like):
-    # With early stopping each member at its best; where that is lost, as it was at the end.
-    for name in ("best", "checkpoints") if patience else ("checkpoints",):
-        state, damaged = checkpoints.restore_newest(workdir / name, state_like)
-        if damaged:
-            console.say(f"{workdir / name}: {damaged} damaged")
-        if state is not None:
-            return state
-        if name == "best":
-            console.say(f"{workdir / name} holds no checkpoint that is whole: the newest is used")
-    raise ValueError(
-        f"--workdir={workdir} holds no checkpoint that is whole: train it, with this --workdir"
-    )
 
 
 def load_member(

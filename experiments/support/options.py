@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from vae_jax.lookup import look_up, options_of, unused_options
+from vae_jax.lookup import by_field, look_up, options_of, unused_options
 from vae_jax.tables import TABLES
 
 
@@ -86,10 +86,3 @@ def names_in(text: str) -> list[str]:
     return list(
         dict.fromkeys(names.values() if isinstance(names, Mapping) else [names] if names else [])
     )
-
-
-def by_field(text: Any) -> Any:
-    """Read "name" as it is, and "field=name,field=name" as a dictionary."""
-    if not isinstance(text, str) or "=" not in text:
-        return text
-    return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)

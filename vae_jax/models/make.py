@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.lookup import check_options, look_up, pick, take_options
+from vae_jax.lookup import check_options, look_up, options_of, pick, take_options
 from vae_jax.models.likelihoods import LIKELIHOODS, check_likelihood
 from vae_jax.models.parts import ONLY, Field, Parts
 from vae_jax.models.posteriors import POSTERIORS
@@ -68,6 +68,7 @@ def make_vae(
         shape that the network cannot take, a prior that is not over the posterior's latents, or
         float64 without x64.
     """
+    arguments = {name: value for name, value in locals().items() if name != "options"}
     check_shape(shape)
     rows = _look_up_rows(shape, network, posterior, prior, likelihood, options)
     check_sizes(latent_dim=latent_dim)
@@ -102,7 +103,7 @@ def make_vae(
         storage=storage,
         masked=masked,
     )
-    return join_parts(parts)
+    return join_parts(parts)._replace(arguments=arguments | _with_defaults(rows, options))
 
 
 def check_shape(shape: Any) -> None:
@@ -134,6 +135,12 @@ def _look_up_rows(shape, network, posterior, prior, likelihood, options):
     likelihoods = [("likelihood", name) for name in dict.fromkeys(fields.values())]
     check_options(options, chosen + likelihoods, TABLES)
     return rows
+
+
+def _with_defaults(rows, options):
+    """Return the options, with the defaults of those that are not given."""
+    chosen = [rows["network"], rows["posterior"], rows["prior"], *rows["likelihood"].values()]
+    return {name: value for row in chosen for name, value in options_of(row).items()} | options
 
 
 def _by_field(shape):
