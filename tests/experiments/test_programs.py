@@ -147,7 +147,7 @@ INPUTS = {
     "nan": ({"x": NOT_A_NUMBER}, {}, "128 values that are NaN or infinite"),
     "too large": ({"x": np.full((2, 8, 8, 1), 1e300)}, {}, "128 values that are NaN or infinite"),
     "lengths": ({"x": ZEROS, "y": np.zeros(3)}, {}, "2 examples, but 'y' has shape (3,)"),
-    "shape": ({"x": ZEROS[..., 0]}, {}, "shape (8, 8), but those of the model have shape (8, 8, 1)"),
+    "shape": ({"x": ZEROS[..., 0]}, {}, "shape (8, 8), but those of the model have"),
     "range": ({"x": ZEROS + 17}, {}, "17 .. 17, but the model was trained on integers 0 .. 16"),
     "units": ({"x": ZEROS + 0.5}, {}, "0.5 .. 0.5, but the model was trained on integers 0 .. 16"),
     "halves": ({"x": ZEROS + 3.5}, {}, "3.5 .. 3.5, but the model was trained on integers 0 .. 16"),

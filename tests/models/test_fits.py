@@ -26,7 +26,7 @@ def test_labels_that_do_not_fit_are_refused():
         with pytest.raises(ValueError, match=r"must be integers 0 \.\. 9"):
             models.check_condition(bad, 10, "x.npz", may_be_missing)
     models.check_condition(None, 10, "x.npz", may_be_missing=True)
-    with pytest.raises(ValueError, match="x.npz has no 'y', which the model is given"):
+    with pytest.raises(ValueError, match=r"x\.npz has no 'y', which the model is given"):
         models.check_condition(None, 10, "x.npz")
     with pytest.raises(ValueError, match=r"shape \(3,\) per example, not \(2,\)"):
         models.check_condition(np.zeros((4, 3)), (2,), "x.npz")
