@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # for type checkers, what __getattr__ gives at run time
     from vae_jax.evaluation import make_measure as make_measure
     from vae_jax.evaluation import map_examples as map_examples
     from vae_jax.fast.threefry import key as key
+    from vae_jax.fitting import Fitted as Fitted
+    from vae_jax.fitting import fit as fit
     from vae_jax.model import Model as Model
     from vae_jax.model_file import load_model as load_model
     from vae_jax.model_file import save_model as save_model
@@ -48,10 +50,12 @@ if TYPE_CHECKING:  # for type checkers, what __getattr__ gives at run time
 _PUBLIC = {
     "TABLES": "tables",
     "Examples": "datasets",
+    "Fitted": "fitting",
     "EvaluationKeys": "evaluation",
     "Model": "model",
     "evaluation_keys": "evaluation",
     "expected_examples": "datasets",
+    "fit": "fitting",
     "from_arrays": "datasets",
     "init_members": "training",
     "key": "fast.threefry",

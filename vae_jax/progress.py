@@ -3,19 +3,36 @@
 What is computed does not depend on it: functions take `progress`, which wraps a sequence.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import math
+import signal
 import sys
 import threading
 import time
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 _SECONDS_BETWEEN_LINES = 5.0
+# {name of a number: (its label in the final table of one member, its format)}
+_LABELS = {
+    "elbo": ("test ELBO (nats)", ".2f"),
+    "nll": ("-log p(x) (nats)", ".2f"),
+    "nll_standard_error_over_examples": ("its standard error over examples", ".2f"),
+    "bits_per_dim": ("bits per dimension", ".3f"),
+    "kl": ("KL(q(z|x) || p(z)) (nats)", ".2f"),
+    "reconstruction": ("reconstruction, E log p(x|z) (nats)", ".2f"),
+    "active_units": ("active units", ".0f"),
+    "active_units_upper": ("active units of the upper layer", ".0f"),
+    "accuracy": ("accuracy of q(y|x)", ".3f"),
+    "training_seconds": ("training (seconds)", ".1f"),
+    "evaluation_seconds": ("evaluation (seconds)", ".1f"),
+}
 
 
 def say(line: str) -> None:
@@ -104,10 +121,11 @@ def track_if_long(
     """Return what `track` does, but for work that ends within so many seconds: it stays silent."""
 
     def wrap(batches):
-        begin, left, done = time.monotonic(), iter(batches), 0
+        begin, left, done = math.inf, iter(batches), 0
         while done < len(batches) and time.monotonic() - begin < seconds:
             yield next(left)
             done += 1
+            begin = min(begin, time.monotonic())  # the first batch may have been compiled
         if done < len(batches):
             with progress_bar(len(batches), done, batch_size) as update:
                 for batch in left:
@@ -116,3 +134,43 @@ def track_if_long(
                     update(done, description)
 
     return wrap
+
+
+@contextlib.contextmanager
+def deferred_stop(
+    numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM),
+) -> Iterator[Callable[[], bool]]:
+    """Let signals, Ctrl-C and SIGTERM, ask for a stop instead of tearing the work apart.
+
+    Yields stop_requested(). A second signal acts as it did before. Beside the main thread, where
+    Python handles no signals, nothing is changed.
+    """
+    requested = []
+    previous = {}
+
+    def request(number, frame):
+        requested.append(number)
+        signal.signal(number, previous[number])
+
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            previous[number] = signal.signal(number, request)
+    try:
+        yield lambda: bool(requested)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def print_numbers(title: str, numbers: Mapping[str, Any]) -> None:
+    """Print those numbers that have a label as a table, one per row."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, (label, form) in _LABELS.items():
+        if name in numbers:
+            table.add_row(label, format_number(numbers[name], form))
+    console.print(table)
+
+
+def format_number(value: float | None, form: str) -> str:
+    """Return a number as text, or the word that stands for one of a member that failed."""
+    return "failed" if value is None else format(value, form)

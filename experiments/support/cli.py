@@ -6,7 +6,6 @@ import difflib
 import functools
 import logging as std_logging
 import runpy
-import signal
 import sys
 from typing import Any, NoReturn
 
@@ -16,6 +15,9 @@ import jax
 from experiments import FAILURE, STOPPED, USER_ERROR, end_at_once
 from experiments.support.console import Output
 from vae_jax.datasets.cache import cache_dir
+from vae_jax.progress import deferred_stop
+
+__all__ = ["deferred_stop"]
 
 
 def fail(message: object, exit_code: int = USER_ERROR) -> NoReturn:
@@ -183,25 +185,3 @@ def use_machine_flags() -> None:
     """
     choose_device(flags.FLAGS.device)
     keep_compiled(flags.FLAGS.compilation_cache)
-
-
-@contextlib.contextmanager
-def deferred_stop() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C and SIGTERM ask for a stop instead of tearing the program apart.
-
-    Yields stop_requested(). A second signal acts as it did before.
-    """
-    requested = []
-    previous = {}
-
-    def request(number, frame):
-        requested.append(number)
-        signal.signal(number, previous[number])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, request)
-    try:
-        yield lambda: bool(requested)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -12,25 +12,20 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from vae_jax.progress import console, progress_bar, say, say_if_slow, track
+from vae_jax.progress import (
+    console,
+    format_number,
+    print_numbers,
+    progress_bar,
+    say,
+    say_if_slow,
+    track,
+)
 
 __all__ = ["console", "progress_bar", "say", "say_if_slow", "track"]
 
-# {name of a number: (its label in the final table of one member, its format)}
-_ROWS = {
-    "elbo": ("test ELBO (nats)", ".2f"),
-    "nll": ("-log p(x) (nats)", ".2f"),
-    "nll_standard_error_over_examples": ("its standard error over examples", ".2f"),
-    "bits_per_dim": ("bits per dimension", ".3f"),
-    "kl": ("KL(q(z|x) || p(z)) (nats)", ".2f"),
-    "reconstruction": ("reconstruction, E log p(x|z) (nats)", ".2f"),
-    "active_units": ("active units", ".0f"),
-    "active_units_upper": ("active units of the upper layer", ".0f"),
-    "accuracy": ("accuracy of q(y|x)", ".3f"),
-    "training_seconds": ("training (seconds)", ".1f"),
-    "evaluation_seconds": ("evaluation (seconds)", ".1f"),
-}
-# The same for the tables of several members and runs, which have a column for each.
+# {name of a number: (its label, its format)} in the tables of several members and runs, which have
+# a column for each.
 COLUMNS = {
     "elbo": ("ELBO", ".2f"),
     "nll": ("-log p(x)", ".2f"),
@@ -97,11 +92,7 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
     standard error over seeds of each point of the sweep.
     """
     if len(members) == 1:
-        table = Table(title=title, title_justify="left", show_header=False)
-        for name, (label, form) in _ROWS.items():
-            if name in numbers:
-                table.add_row(label, _cell(numbers[name], form))
-        console.print(table)
+        print_numbers(title, numbers)
         return
     table = Table(title=f"{title} (test set, nats)", title_justify="left")
     table.add_column("")
@@ -109,7 +100,9 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
     for label, _ in columns.values():
         table.add_column(label, justify="right")
     for i, member in enumerate(members):
-        row = [_cell(numbers[name]["members"][i], form) for name, (_, form) in columns.items()]
+        row = [
+            format_number(numbers[name]["members"][i], form) for name, (_, form) in columns.items()
+        ]
         table.add_row(member, *row)
     table.add_section()
     for point in numbers["elbo"]["points"]:
@@ -118,13 +111,9 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
     console.print(table)
 
 
-def _cell(value: float | None, form: str) -> str:
-    return "failed" if value is None else format(value, form)
-
-
 def _spread(point: Mapping[str, Any], form: str) -> str:
     if point["standard_error"] is None:
-        return _cell(point["mean"], form)
+        return format_number(point["mean"], form)
     digits = max(form, ".2f")  # of the error: two at least
     return f"{point['mean']:{form}} +- {point['standard_error']:{digits}}"
 
