@@ -103,15 +103,19 @@ def fill_labels(
     return examples._replace(y=y), {"y": y, "label_probabilities": q}
 
 
-def encode_file(workdir: str, source: str, output: str, member: int, num_samples: int) -> None:
+def encode_file(
+    workdir: str, source: str, output: str, member: int, num_samples: int, given: Any = None
+) -> None:
     """Encode the examples of one npz and write another.
+
+    `given` is the config that defines rows of the run's own.
 
     Raises:
       ValueError: a run, a member or examples that cannot be used.
       OSError: the output cannot be written.
     """
     name = f"--input={source}"
-    run, how_measured, params = load_member_params(workdir, member)
+    run, how_measured, params = load_member_params(workdir, member, given=given)
     fields = () if run.dataset.is_plain else tuple(run.dataset.values)
     x, y, mask = datasets.read_npz(source, fields)
     examples = datasets.Examples(*datasets.check_examples(x, y, name, mask))
@@ -142,7 +146,10 @@ def main() -> None:
     given = flags.FLAGS
     with cli.user_errors():
         cli.use_machine_flags()
-        encode_file(given.workdir, given.input, given.output, given.member, given.num_samples)
+        config = cli.given_config()
+        encode_file(
+            given.workdir, given.input, given.output, given.member, given.num_samples, config
+        )
 
 
 if __name__ == "__main__":

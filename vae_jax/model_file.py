@@ -21,9 +21,9 @@ import numpy as np
 from vae_jax.checkpoints import arrange, digest, named_leaves, output_file, restore_newest
 from vae_jax.datasets import expected_examples, from_outline, outline_of, with_images
 from vae_jax.fast import threefry
-from vae_jax.lookup import by_field
+from vae_jax.lookup import by_field, own_rows
 from vae_jax.model import Model
-from vae_jax.models import make_vae, make_vae_for
+from vae_jax.models import TABLES, make_vae, make_vae_for
 from vae_jax.objectives import make_objective
 
 _LAYOUT = 1
@@ -95,6 +95,7 @@ def describe(model: Model) -> dict[str, Any]:
     """
     if model.vae.arguments is None:
         raise ValueError("a model file holds a VAE that make_vae or make_vae_for made")
+    _refuse_own_rows("the model", {name: model.vae.arguments[name] for name in TABLES})
     return {
         "vae": model.vae.arguments,
         "outline": outline_of(model.dataset),
@@ -102,6 +103,14 @@ def describe(model: Model) -> dict[str, Any]:
         "sizes": {name: getattr(model, name) for name in _SIZES},
         "metadata": model.metadata,
     }
+
+
+def _refuse_own_rows(what, rows):
+    if own := own_rows(rows):
+        raise ValueError(
+            f"{what} has a row of its own, {', '.join(own)}, which is code that no file holds: a "
+            "row of a table of vae_jax can be kept and loaded"
+        )
 
 
 def _load_file(path):
@@ -173,6 +182,10 @@ def _load_run(workdir, member):
     params, failed_at = state["ema"] or state["params"], state["failure"]["step"][member]
     if failed_at >= 0:
         raise ValueError(f"member={member} of {workdir} failed at step {failed_at}")
+    rows = {f"vae.{name}": config["vae"][name] for name in TABLES}
+    _refuse_own_rows(
+        f"the run in {workdir}", rows | {"objective.name": config["objective"]["name"]}
+    )
     dataset = with_images(from_outline(content["outline"]))
     block = config["vae"] | {"likelihood": by_field(config["vae"]["likelihood"])}
     vae = make_vae_for(dataset, **block)

@@ -175,6 +175,23 @@ def define_machine_flags() -> None:
     """Define the flags of a program that uses a trained run: its device and compiled programs."""
     flags.DEFINE_string("device", "auto", "auto, cpu, gpu or tpu")
     flags.DEFINE_string("compilation_cache", "", "folder of compiled programs, or off")
+    if "config" not in flags.FLAGS:
+        flags.DEFINE_string("config", None, "the run's config, where it defines rows of its own")
+
+
+def given_config() -> Any:
+    """Return the config that --config names, which defines rows of its own; None without it.
+
+    Raises:
+      ValueError: a file that cannot be read, or that defines no config.
+    """
+    path = flags.FLAGS.config
+    if path is None or not isinstance(path, str):
+        return path
+    try:
+        return runpy.run_path(path)["get_config"]()
+    except Exception as error:  # a config file may raise anything
+        raise ValueError(f"--config={path}: {type(error).__name__}: {error}") from error
 
 
 def use_machine_flags() -> None:

@@ -14,6 +14,7 @@ import ml_collections
 import numpy as np
 
 from experiments.support import processes
+from experiments.support.options import with_names
 from vae_jax import datasets, evaluation
 from vae_jax.checkpoints import output_file
 from vae_jax.model_file import RUN_LAYOUT, read_content, versions
@@ -147,7 +148,8 @@ def keep_warmup(workdir: Path, config: ml_collections.ConfigDict) -> ml_collecti
         return config
     exists = (workdir / "config.json").exists()
     # Of several processes only the first one has the folder.
-    known = processes.agree(np.array(read_config(workdir).optimizer.warmup_steps if exists else -1))
+    steps = read_config(workdir).optimizer.warmup_steps if exists else -1
+    known = processes.agree(np.array(steps))
     config.optimizer.warmup_steps = int(known) if known >= 0 else None
     return config
 
@@ -160,7 +162,7 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
     """
     if not (workdir / "config.json").exists():
         return
-    old, new = (flatten(each) for each in (read_content(workdir)["config"], config))
+    old, new = (flatten(each) for each in (read_content(workdir)["config"], with_names(config)))
     changed = [
         field
         for field in sorted(old | new)
@@ -189,7 +191,12 @@ def write_config(
     members: Sequence[str],
 ) -> None:
     """Write config.json: the resolved config, versions, device, what the data were, members."""
-    content = {"layout": RUN_LAYOUT, "config": config, "versions": versions(), "device": device}
+    content = {
+        "layout": RUN_LAYOUT,
+        "config": with_names(config),
+        "versions": versions(),
+        "device": device,
+    }
     data = {"data": fingerprint, "outline": datasets.outline_of(dataset)}
     write_json(workdir / "config.json", content | data | {"members": members})
 

@@ -12,6 +12,7 @@ from experiments.support.sweeps import Member
 from vae_jax import evaluation, figures
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Masked
+from vae_jax.lookup import name_of
 
 _OF_DIGITS = ("digits", "digit_halves", "mnist", "binarized_mnist")
 
@@ -71,7 +72,7 @@ def make_subject(
     shape = run.dataset.shape
     is_image = not isinstance(shape, Mapping) and len(shape) in (2, 3)
     images_of, bars = make_images_of(test.x)
-    caption = f"{run.dataset.protocol}; p(x|z) {run.config.vae.likelihood}; "
+    caption = f"{run.dataset.protocol}; p(x|z) {name_of(run.config.vae.likelihood)}; "
     caption += f"{describe_objective(run.config.objective, member)}; {member.name}"
     return Subject(
         run=run,

@@ -7,7 +7,7 @@ from jaxtyping import Shaped
 import numpy as np
 
 from vae_jax.distributions import Masked
-from vae_jax.lookup import pick
+from vae_jax.lookup import look_up, pick
 from vae_jax.models.likelihoods import LIKELIHOODS
 from vae_jax.models.vae import VAE
 
@@ -31,7 +31,8 @@ def check_fits(
     if isinstance(x, Masked) and not isinstance(dataset.train.x, Masked):
         raise ValueError(f"{name} has a 'mask', but the model was trained on whole examples")
     for field, values in dataset.fields.items():
-        kind = LIKELIHOODS[pick(vae.arguments["likelihood"], field)].values
+        likelihood = pick(vae.arguments["likelihood"], field)
+        kind = look_up(LIKELIHOODS, likelihood, "likelihood").values
         array = _array_of(dataset, x, field)
         check_array_fits(array, values, kind, f"{field!r} of {name}", dataset.protocol)
     if vae.condition is not None and dataset.given is None:

@@ -34,10 +34,10 @@ TABLES = {
 def make_vae(
     shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
     *,
-    network: str = "mlp",
-    posterior: str = "gaussian",
-    prior: str = "standard_normal",
-    likelihood: str | Mapping[str, str] = "bernoulli",
+    network: Any = "mlp",
+    posterior: Any = "gaussian",
+    prior: Any = "standard_normal",
+    likelihood: Any = "bernoulli",
     latent_dim: int = 50,
     num_levels: int | Mapping[str, int] = 256,
     condition: int | tuple[int, ...] | None = None,
@@ -45,7 +45,7 @@ def make_vae(
     precision: str = "float32",
     **options: Any,
 ) -> VAE:
-    """Make a VAE from the names of q(z|x), p(z) and p(x|z).
+    """Make a VAE from the names of q(z|x), p(z) and p(x|z), or from rows of one's own.
 
     Args:
       shape: of one example, or {field: shape}: each field then has an encoder and a decoder of
@@ -166,7 +166,7 @@ def _look_up_precision(precision):
 def make_vae_for(
     dataset: Any,
     *,
-    likelihood: str | Mapping[str, str] = "",
+    likelihood: Any = "",
     conditional: bool = False,
     **options: Any,
 ) -> VAE:
@@ -197,9 +197,7 @@ def make_vae_for(
     )
 
 
-def choose_likelihood(
-    dataset: Any, likelihood: str | Mapping[str, str] = ""
-) -> str | dict[str, str]:
+def choose_likelihood(dataset: Any, likelihood: Any = "") -> Any:
     """Return the likelihood of each field of the data: the given one, or else its own.
 
     Raises:
@@ -245,9 +243,10 @@ def choose_condition(dataset: Any) -> int | tuple[int, ...]:
     return condition
 
 
-def count_bits_dimensions(dataset: Any, likelihood: str | Mapping[str, str]) -> int:
+def count_bits_dimensions(dataset: Any, likelihood: Any) -> int:
     """Return the number of values of x, or 0 where log p(x|z) is not a log-probability of all."""
-    chosen = [LIKELIHOODS[pick(likelihood, field)] for field in dataset.fields]
+    names = [pick(likelihood, field) for field in dataset.fields]
+    chosen = [look_up(LIKELIHOODS, name, "likelihood") for name in names]
     if not all(row.is_discrete for row in chosen):
         return 0
     if dataset.given is not None:
