@@ -215,7 +215,7 @@ class Model:
 
     def _examples(self, x, y, seed):
         """Return examples as the data set stores them, of which the model can be given each."""
-        examples = examples_from(self.dataset, x, y)
+        examples = examples_from(self.dataset, x, None if y is None else np.asarray(y))
         check_fits(self.vae, self.dataset, examples, "x", self.classifier is not None)
         for line in far_from_training(self.dataset, examples, "x"):
             warnings.warn(line, stacklevel=4)

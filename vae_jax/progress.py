@@ -171,6 +171,6 @@ def print_numbers(title: str, numbers: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def format_number(value: float | None, form: str) -> str:
-    """Return a number as text, or the word that stands for one of a member that failed."""
+def format_number(value: Any, form: str) -> str:
+    """Return a number as text, or of None the word that stands for a member that failed."""
     return "failed" if value is None else format(value, form)

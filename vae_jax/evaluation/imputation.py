@@ -88,7 +88,7 @@ def make_imputed_draws(vae: Any, num_draws: int, num_samples: int, chunk_size: i
             _, p = weigh(sample_keys(keys.samples, index, chosen, 1)[0])
             return values_of(p.sample(key_x))
 
-        return jax.lax.map(draw_one, sample_keys(keys.imputation, index, 0, num_draws))
+        return jax.lax.map(draw_one, sample_keys(keys.imputation, index, jnp.int32(0), num_draws))
 
     return over_examples(draw)
 
