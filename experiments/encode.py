@@ -1,15 +1,16 @@
 """Encode examples: python -m experiments.encode --workdir=DIR --input=x.npz --output=z.npz
 
 The input has the examples under key x, in the units of the training data, and optionally y and
-mask; several fields have a key each. The output has, per example: mean of q(z|x) and, of Gaussians,
-scale; the reconstruction (the mean of p(x|z) at that mean, or else at a sample); and elbo and
-log_likelihood in nats, by --num_samples importance samples.
+mask; several fields have a key each. Of a table it is a CSV or a parquet file with the columns of
+the training data. The output has, per example: mean of q(z|x) and, of Gaussians, scale; the
+reconstruction (the mean of p(x|z) at that mean, or else at a sample), of a table one for each kind
+of columns; and elbo and log_likelihood in nats, by --num_samples importance samples.
 
 A run of the objective semi_supervised has a classifier q(y|x): an example without y, or with y = -1
 there, gets its most probable label, and the output has these y and label_probabilities.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_member_params
 from experiments.support.memory import check_evaluation_memory
 from vae_jax import datasets, evaluation, models
-from vae_jax.distributions import FullGaussian, Gaussian, Masked
+from vae_jax.distributions import FullGaussian, Gaussian
 
 
 def encode_examples(
@@ -54,7 +55,10 @@ def encode_examples(
     results = evaluation.map_examples(
         measure_and_describe, params, seen, how_measured.batch_size, progress
     )
-    return {name.removeprefix("posterior_"): each for name, each in results.items()}
+    results = {name.removeprefix("posterior_"): each for name, each in results.items()}
+    x = datasets.unstandardize(run.dataset, results.pop("reconstruction"))
+    fields = {"": x} if run.dataset.is_plain else x
+    return results | {f"reconstruction_{name}".rstrip("_"): each for name, each in fields.items()}
 
 
 def make_describe(vae: Any, key: Any) -> Callable:
@@ -64,10 +68,8 @@ def make_describe(vae: Any, key: Any) -> Callable:
         x, y = example
         q = vae.encode(params, x, y)
         z = evaluation.typical_code(jax.random.fold_in(key, index), q)
-        mean = vae.decode(params, z, y).mean
-        fields = mean if isinstance(mean, Mapping) else {"": mean}
         scale = {"scale": q.scale} if isinstance(q, Gaussian | FullGaussian) else {}
-        return scale | {f"reconstruction_{name}".rstrip("_"): each for name, each in fields.items()}
+        return scale | {"reconstruction": vae.decode(params, z, y).mean}
 
     return evaluation.over_examples(describe)
 
@@ -103,6 +105,19 @@ def fill_labels(
     return examples._replace(y=y), {"y": y, "label_probabilities": q}
 
 
+def read_examples(outline: datasets.Dataset, source: str, name: str) -> datasets.Examples:
+    """Return the examples of an npz, or the rows of a table, in the form of the run's own.
+
+    Raises:
+      ValueError: a file that cannot be read, or other examples than the run's.
+    """
+    if outline.columns is not None:
+        return datasets.examples_from(outline, datasets.read_table(source), name=name)
+    fields = () if outline.is_plain else tuple(outline.values)
+    x, y, mask, _ = datasets.read_npz(source, fields)
+    return datasets.examples_from(outline, x, y, name, mask)
+
+
 def encode_file(
     workdir: str, source: str, output: str, member: int, num_samples: int, given: Any = None
 ) -> None:
@@ -116,11 +131,7 @@ def encode_file(
     """
     name = f"--input={source}"
     run, how_measured, params = load_member_params(workdir, member, given=given)
-    fields = () if run.dataset.is_plain else tuple(run.dataset.values)
-    x, y, mask = datasets.read_npz(source, fields)
-    examples = datasets.Examples(*datasets.check_examples(x, y, name, mask))
-    if isinstance(run.dataset.train.x, Masked) and mask is None:
-        examples = examples._replace(x=Masked(examples.x, np.ones(examples.x.shape, np.uint8)))
+    examples = read_examples(run.dataset, source, name)
     models.check_fits(run.vae, run.dataset, examples, name, run.objective.classify is not None)
     for line in models.far_from_training(run.dataset, examples, name):
         console.say(f"warning: {line}")
@@ -154,7 +165,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "folder of the run")
-    flags.DEFINE_string("input", None, "npz with the examples under key x")
+    flags.DEFINE_string("input", None, "npz with the examples under key x, or a CSV or parquet")
     flags.DEFINE_string("output", None, "npz to write")
     flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
     flags.DEFINE_integer("num_samples", 100, "importance samples per example", lower_bound=1)

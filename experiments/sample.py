@@ -1,7 +1,8 @@
 """Draw from a trained model: python -m experiments.sample --workdir=DIR --num=64 [--seed=0]
 
 It writes an npz with z from the prior, the mean of p(x|z) and x drawn from p(x|z), and a PNG file
-of the means beside it. x is what the model sees: bits, or stored values over their maximum.
+of the means beside it. x is what the model sees: bits, or stored values over their maximum; what it
+sees standardized is written in the units of the data, each kind of a table's columns by itself.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +19,6 @@ from experiments.support.assembly import Run
 from experiments.support.loading import load_member
 from experiments.support.subjects import make_images_of
 from vae_jax import datasets, evaluation, figures
-from vae_jax.distributions import Masked
 from vae_jax.fast import threefry
 
 _MOST_DRAWN = 100  # a picture of more shows less
@@ -45,12 +45,15 @@ def draw_samples(
         z = run.vae.prior(params, y).sample(key_z)
         p = run.vae.decode(params, z, y)
         drawn = {"z": z, "mean": p.mean, "x": p.sample(key_x)}
-        return flat_names(drawn if y is None else drawn | {"y": y})
+        return drawn if y is None else drawn | {"y": y}
 
     key, key_conditions = jax.random.split(threefry.key(seed))
     ys = conditions(run, num, label, key_conditions)
     batched = evaluation.over_examples(draw)
-    return evaluation.map_examples(batched, (params, key), ys, batch_size, progress)
+    drawn = evaluation.map_examples(batched, (params, key), ys, batch_size, progress)
+    for name in ("mean", "x"):
+        drawn[name] = datasets.unstandardize(run.dataset, drawn[name])
+    return flat_names(drawn)
 
 
 def conditions(run: Run, num: int, label: int | None, key: Any) -> Any:
@@ -77,8 +80,6 @@ def flat_names(drawn: Mapping[str, Any]) -> dict[str, Any]:
     """Return arrays by name: the parts of z of two layers, and of x of several fields, apart."""
     flat = {}
     for name, value in drawn.items():
-        if isinstance(value, Masked):
-            value = value.values
         parts = (
             value
             if isinstance(value, Mapping)
@@ -129,8 +130,12 @@ def sample_to_file(
     with run_folder.output_file(path) as file, run_folder.output_file(picture) as image:
         samples = draw_samples(run, params, num, seed, batch_size, track, label)
         np.savez(file, **samples)
-        means = {name: each for name, each in samples.items() if name.startswith("mean")}
-        images_of, bars = make_images_of(means)
+        means = {
+            name.removeprefix("mean_"): each
+            for name, each in samples.items()
+            if name.startswith("mean")
+        }
+        images_of, bars = make_images_of(means, run.dataset.columns is not None)
         caption = f"{run.dataset.protocol}, {run.members[member].name}\n{bars}"
         title = f"decoded samples from the prior (--seed={seed})\n{caption}"
         draw_picture(images_of(means), title).savefig(image, format="png")

@@ -109,7 +109,7 @@ def restore_newest(folder: str | Path, state_like: Any = None) -> tuple[Any | No
         with contextlib.suppress(Exception), open_checkpoints(folder, keep=len(steps)) as reader:
             restored = reader.restore(step, args=items)
             state = restored.state if state_like is None else _fit(restored.state, state_like)
-            if _is_whole(restored.digest, restored.state, state):
+            if restored.digest["by_name"] == digest(restored.state):
                 return state, steps[:count]
         _collect_silently()
     return None, steps
@@ -118,12 +118,6 @@ def restore_newest(folder: str | Path, state_like: Any = None) -> tuple[Any | No
 def _fit(read, state_like):
     words = arrange(named_leaves(read), jax.eval_shape(_key_words, state_like))
     return jax.tree.map(_as_key_if_one, state_like, words)
-
-
-def _is_whole(saved, read, state):
-    if "blake2b" in saved:  # written before digests went by name: it depends on the structure
-        return saved["blake2b"] == _digest_by_structure(state)
-    return saved["by_name"] == digest(read)
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
@@ -188,17 +182,8 @@ def discard(folder: str | Path, steps: list[int]) -> None:
 
 def digest(state: Any) -> str:
     """Return a hash of every array of a pytree, with its name (`named_leaves`), type and shape."""
-    return _hash(sorted(named_leaves(_key_words(state)).items()))
-
-
-def _digest_by_structure(state):
-    leaves = jax.tree_util.tree_leaves_with_path(_key_words(state))
-    return _hash((jax.tree_util.keystr(path), leaf) for path, leaf in leaves)
-
-
-def _hash(named):
     hashed = hashlib.blake2b(digest_size=16)
-    for name, leaf in named:
+    for name, leaf in sorted(named_leaves(_key_words(state)).items()):
         array = np.ascontiguousarray(leaf)
         hashed.update(f"{name}{array.dtype}{array.shape}".encode())
         hashed.update(array)

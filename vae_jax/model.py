@@ -266,25 +266,30 @@ class Model:
         """Return the model of examples with missing entries; the parameters are the same."""
         if self.dataset.given is not None:
             raise ValueError("a model of the rest of an image does not impute: reconstruct does")
-        if isinstance(self.dataset.train.x, Masked):
+        x = self.dataset.train.x
+        masked = jax.tree.map(
+            lambda node: node if isinstance(node, Masked) else Masked(node, node),
+            x,
+            is_leaf=_is_masked,
+        )
+        if jax.tree.structure(masked) == jax.tree.structure(x):
             return self
         if "masked" not in self._kept:
-            vae = make_vae(**{**self.vae.arguments, "masked": True})
-            train = self.dataset.train
-            mask = jax.tree.map(lambda leaf: leaf, train.x)
-            dataset = self.dataset._replace(train=train._replace(x=Masked(train.x, mask)))
+            every = True if self.dataset.is_plain else dict.fromkeys(self.dataset.fields, True)
+            vae = make_vae(**{**self.vae.arguments, "masked": every})
+            train = self.dataset.train._replace(x=masked)
+            dataset = self.dataset._replace(train=train)
             self._kept["masked"] = dataclasses.replace(self, vae=vae, dataset=dataset)
         return self._kept["masked"]
 
     def _fill(self, stored, filled):
-        """Return stored examples with their missing entries taken from what the model predicts."""
-        predicted = to_user(self.dataset, filled)
+        """Return stored examples in their units, with missing entries as the model predicts."""
 
-        def fill(observed, predicted):
-            x, mask = observed
-            return np.where(np.asarray(mask) != 0, x, predicted)
+        def fill(observed, maximum, predicted):
+            return np.where(np.asarray(observed.mask) != 0, observed.values / maximum, predicted)
 
-        return jax.tree.map(fill, stored, predicted, is_leaf=lambda node: isinstance(node, Masked))
+        whole = jax.tree.map(fill, stored, self.dataset.maximum, filled, is_leaf=_is_masked)
+        return to_user(self.dataset, whole)
 
     def _jitted(self, name, make):
         if name not in self._kept:
@@ -300,6 +305,10 @@ class Model:
         progress = self.progress(name if isinstance(name, str) else name[0], size)
         results = map_examples(function, given, padded, size, progress)
         return jax.tree.map(lambda leaf: leaf[:count], results)
+
+
+def _is_masked(node):
+    return isinstance(node, Masked)
 
 
 def _key(seed):

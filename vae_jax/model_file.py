@@ -28,8 +28,9 @@ from vae_jax.objectives import make_objective
 
 _LAYOUT = 1
 # Of config.json and the checkpoints. Layout 1 had the options of all rows in each block, and layout
-# 2 had no outline of the data, and layout 3 no gradient estimators.
-RUN_LAYOUT = 5
+# 2 had no outline of the data, and layout 3 no gradient estimators; before layout 6 the outline had
+# one mask for all fields, no units and no columns.
+RUN_LAYOUT = 6
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 _SIZES = ("batch_size", "chunk_size")
 
@@ -115,8 +116,11 @@ def _refuse_own_rows(what, rows):
 
 def _load_file(path):
     description, named = _read_file(path)
-    vae = make_vae(**description["vae"])
     dataset, objective = from_outline(description["outline"]), description["objective"]
+    arguments = description["vae"]
+    if arguments["units"] is not None:
+        arguments |= {"units": dataset.by_field("units")}
+    vae = make_vae(**arguments)
     params = _arrange(named, vae, dataset, objective, path)
     return Model(
         vae=vae,

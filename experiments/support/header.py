@@ -7,9 +7,10 @@ import jax
 
 from experiments.support import console
 from experiments.support.assembly import Run, is_set
+from experiments.support.options import by_field
 from experiments.support.sweeps import Member
 from vae_jax import datasets, training
-from vae_jax.lookup import look_up, name_of, options_of
+from vae_jax.lookup import look_up, name_of, options_of, pick
 from vae_jax.tables import TABLES
 
 _MOST_NAMED = 20  # members; the final table names all
@@ -27,6 +28,7 @@ def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str
     return {
         "device": device,
         "data": f"{data.protocol}; {sizes} train, validation, test examples of {data.shape}",
+        **describe_columns(data, config.vae.likelihood),
         "model": f"{describe_model(config.vae)}; {num_parameters:,} parameters",
         "objective": describe_row(config.objective, "objective", "name"),
         "optimizer": f"{describe_row(config.optimizer, 'optimizer', 'name')}, learning rate "
@@ -38,6 +40,18 @@ def describe_run(run: Run, state: training.TrainState, workdir: Any) -> dict[str
         + ("; ..." if len(names) > _MOST_NAMED else ""),
         "workdir": str(workdir),
     }
+
+
+def describe_columns(data: datasets.Dataset, likelihood: str) -> dict[str, str]:
+    """Return the line on the columns of a table by kind, with their likelihood; {} of others."""
+    if data.columns is None:
+        return {}
+    likelihoods, texts = by_field(likelihood), []
+    for kind in dict.fromkeys(column.kind for column in data.columns):
+        names = [column.name for column in data.columns if column.kind == kind]
+        how = "left out" if kind == "drop" else f"{kind}, {name_of(pick(likelihoods, kind))}"
+        texts.append(f"{', '.join(names)} ({how})")
+    return {"columns": "; ".join(texts)}
 
 
 def describe_row(block: Mapping[str, Any], name: str, field: str) -> str:

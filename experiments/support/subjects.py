@@ -71,8 +71,9 @@ def make_subject(
     """
     shape = run.dataset.shape
     is_image = not isinstance(shape, Mapping) and len(shape) in (2, 3)
-    images_of, bars = make_images_of(test.x)
-    caption = f"{run.dataset.protocol}; p(x|z) {name_of(run.config.vae.likelihood)}; "
+    images_of, bars = make_images_of(test.x, run.dataset.columns is not None)
+    likelihoods = name_of(run.config.vae.likelihood).replace(",", ", ")
+    caption = f"{run.dataset.protocol}; p(x|z) {likelihoods}; "
     caption += f"{describe_objective(run.config.objective, member)}; {member.name}"
     return Subject(
         run=run,
@@ -105,7 +106,7 @@ def make_decode(
     return decode
 
 
-def make_images_of(xs: Any) -> tuple[Callable[[Any], np.ndarray], str]:
+def make_images_of(xs: Any, is_table: bool = False) -> tuple[Callable[[Any], np.ndarray], str]:
     """Make images_of(xs) -> images (examples, height, width, color), and say what its bars show.
 
     Missing entries are NaN. Vectors that are no flat images are drawn as bars, on a scale that
@@ -114,14 +115,22 @@ def make_images_of(xs: Any) -> tuple[Callable[[Any], np.ndarray], str]:
 
     Args:
       xs: examples as the model sees them, Masked or by field too.
+      is_table: whether the fields are columns of a table, drawn as one vector.
     """
-    fields = _by_field(xs)
-    bars = {name: figures.bars_for(each) for name, each in fields.items()}
+
+    def by_field(xs):
+        fields = {name: _with_nan(each) for name, each in _by_field(xs).items()}
+        return {"x": np.concatenate(list(fields.values()), axis=1)} if is_table else fields
+
+    fields = by_field(xs)
+    bars = {name: figures.bars_for(each, is_table) for name, each in fields.items()}
     texts = [
         each.text if len(fields) == 1 else f"{name}: {each.text}"
         for name, each in bars.items()
         if each is not None
     ]
+    if is_table:
+        texts = [f"{text} ({', '.join(_by_field(xs))})" for text in texts]
 
     def draw(name, xs):
         if bars[name] is not None:
@@ -130,7 +139,7 @@ def make_images_of(xs: Any) -> tuple[Callable[[Any], np.ndarray], str]:
         return _beside_bars(images, fields[name]) if texts else images
 
     def images_of(xs):
-        values = _by_field(xs)
+        values = by_field(xs)
         parts = [draw(name, values[name]) for name in fields]
         are_wide = not texts and all(part.shape[2] > part.shape[1] for part in parts)
         join = figures.above_each_other if are_wide else figures.side_by_side
@@ -140,11 +149,15 @@ def make_images_of(xs: Any) -> tuple[Callable[[Any], np.ndarray], str]:
 
 
 def _by_field(xs: Any) -> dict[str, np.ndarray]:
-    """Return {field: values} with NaN for missing entries; a single array is a field "x"."""
+    """Return {field: values} in the order of the names; a single array is a field "x"."""
+    return dict(sorted(xs.items())) if isinstance(xs, Mapping) else {"x": xs}
+
+
+def _with_nan(xs: Any) -> np.ndarray:
+    """Return an array, or Masked, with NaN for missing entries."""
     if isinstance(xs, Masked):
         xs = np.where(np.asarray(xs.mask) > 0, xs.values, np.nan)
-    xs = xs if isinstance(xs, Mapping) else {"x": xs}
-    return {name: np.asarray(each) for name, each in xs.items()}
+    return np.asarray(xs)
 
 
 def _beside_bars(images: np.ndarray, test: np.ndarray) -> np.ndarray:

@@ -59,7 +59,11 @@ def test_missing_values_are_a_mask_or_nan():
 
 BAD = {
     "whole examples": ("real", np.full((2, 3), np.nan), "whole examples"),
-    "a mask": ("real", Masked(REAL, MASK), "'mask', but the model was trained on whole"),
+    "a mask": (
+        "real",
+        Masked(REAL, MASK),
+        "has missing values, but the model was trained",
+    ),
     "shape": ("real", REAL[:, :2], r"'x' of x has examples of shape \(2,\).*shape \(3,\)"),
     "field": ("fields", {"a": GREY}, "must have the fields a, b; got a"),
     "no fields": ("fields", GREY, "must be fields a, b, .*; got one array"),

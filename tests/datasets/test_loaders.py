@@ -11,6 +11,7 @@ import sklearn.datasets
 from tests.datasets.files import png_of, write_npz, write_tfds
 from vae_jax import datasets, models
 from vae_jax.datasets import tfds_sets
+from vae_jax.distributions import Masked
 
 
 @pytest.fixture
@@ -62,6 +63,9 @@ def test_every_row_is_sound(name, request):
     elif name == "dsprites":
         subset = Path(request.getfixturevalue("tfds_dir")).parent / "tfds_subset_array_record"
         given["data_dir"] = str(subset)
+    elif name == "table":
+        pytest.importorskip("pandas", reason="of the extra `tables`")
+        given["path"] = "sklearn://iris"
     elif name in ("npz", "images"):
         given["path"] = request.getfixturevalue(name)
     elif name == "sprites":
@@ -71,6 +75,7 @@ def test_every_row_is_sound(name, request):
     for field, values in data.fields.items():
         for part in (data.train, data.validation, data.test):
             x = part.x if data.is_plain else part.x[field]
+            x = x.values if isinstance(x, Masked) else x
             x = datasets.RENDERINGS[values.rendering](x) if data.is_rendered else x
             assert x.shape[1:] == values.shape and len(x) == datasets.num_examples(part)
             assert part.y is None or len(part.y) == len(x)
@@ -79,8 +84,9 @@ def test_every_row_is_sound(name, request):
             assert low <= scaled.min() and scaled.max() <= high
         assert values.binarization in datasets.BINARIZATIONS
         drawn = seen.x if data.is_plain else seen.x[field]
+        drawn = drawn.values if isinstance(drawn, Masked) else drawn
         bits = set(np.unique(drawn[:20])) <= {0.0, 1.0}
-        assert bits == (values.kinds == ("bits",))
+        assert bits == (values.kinds in (("bits",), ("one_hot",)))
         # A likelihood of its own is a density of the values.
         if values.likelihood:
             assert models.LIKELIHOODS[values.likelihood].values in values.kinds
@@ -193,7 +199,7 @@ def test_digits_are_scikit_learns():
         (
             "digits",
             {"path": "x.npz"},
-            "path='x.npz' is an option of name=images, name=npz only; chosen: name='di",
+            "path='x.npz' is an option of name=images, name=npz, name=table only; chosen: name='di",
         ),
         ("digits", {"binarization": "dynamical"}, "did you mean 'dynamic'"),
         ("npz", {}, "needs path=FILE.npz"),

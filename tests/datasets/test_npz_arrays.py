@@ -33,7 +33,18 @@ def test_npz_of_own_data(tmp_path, npz):
 
 BAD_FILES = {
     "key": ({"z": np.zeros(3)}, "no key 'x'; its keys: z"),
-    "nan": ({"x": np.array([[0.0], [np.nan], [1.0]])}, "1 values that are NaN"),
+    "infinite": ({"x": np.array([[0.0], [np.inf], [1.0]])}, "1 values that are NaN or infinite"),
+    "all missing": ({"x": np.full((9, 2), np.nan)}, "all values of .* are missing"),
+    "parts": ({"x_train": np.zeros((9, 2)), "x_test": np.zeros((9, 2))}, "no key 'x_validation'"),
+    "parts of y": (
+        {f"x_{part}": np.eye(9) for part in datasets.SPLITS}
+        | {f"y_{part}": np.arange(8) for part in datasets.SPLITS},
+        "the parts train, validation, test differ in length",
+    ),
+    "shapes of parts": (
+        {f"x_{part}": np.zeros((9, i + 1)) for i, part in enumerate(datasets.SPLITS)},
+        "x_train, x_validation, x_test do not go together",
+    ),
     "objects": ({"x": np.array([{}, {}, {}])}, "cannot read"),
     "text": ({"x": np.array(["a", "b", "c"])}, "must be numbers"),
     "scalar": ({"x": np.float32(3)}, "must be numbers"),

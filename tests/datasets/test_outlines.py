@@ -20,10 +20,13 @@ def npz(folder, kind):
         "mask": {"x": X, "mask": RNG.integers(0, 2, X.shape)},
         "array": {"x": X / 255.0, "y": RNG.normal(size=(40, 2))},
         "fields": {"a": X, "b": RNG.normal(size=(40, 5))},
+        "masks": {"a": X, "b": RNG.normal(size=(40, 5)), "mask_b": RNG.integers(0, 2, (40, 5))},
+        "standardized": {"x": RNG.normal(size=(40, 2, 3))},
     }[kind]
-    fields = ("a", "b") if kind == "fields" else ()
+    fields = ("a", "b") if kind in ("fields", "masks") else ()
     path = write_npz(folder / "x.npz", **arrays)
-    return datasets.load_dataset("npz", path=path, fields=fields)
+    standardize = kind == "standardized"
+    return datasets.load_dataset("npz", path=path, fields=fields, standardize=standardize)
 
 
 MAKERS = {
@@ -34,6 +37,9 @@ MAKERS = {
     "quadrants": lambda folder: datasets.load_dataset("digits", given_quadrants=3),
     **{kind: lambda folder, kind=kind: npz(folder, kind=kind) for kind in ("labels", "mask")},
     **{kind: lambda folder, kind=kind: npz(folder, kind=kind) for kind in ("array", "fields")},
+    **{
+        kind: lambda folder, kind=kind: npz(folder, kind=kind) for kind in ("masks", "standardized")
+    },
 }
 
 
@@ -51,7 +57,7 @@ def test_an_outline_says_all_but_the_values(name, tmp_path):
         "labels",
         "num_labels",
         "condition",
-        "is_masked",
+        "masked",
         "is_plain",
         "protocol",
     ):

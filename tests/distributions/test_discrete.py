@@ -1,6 +1,7 @@
 """Bernoulli, categorical and Poisson variables: scipy, numpyro and enumeration."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,15 @@ from tests.support.families import (
     project_key,
     samples_of,
 )
-from vae_jax.distributions import Bernoulli, Categorical, Poisson
+from vae_jax.distributions import (
+    Bernoulli,
+    Categorical,
+    Masked,
+    NegativeBinomial,
+    Observed,
+    OneHot,
+    Poisson,
+)
 
 # Bernoulli.
 
@@ -186,3 +195,58 @@ def test_poisson_is_finite_at_extremes(log_rate, count):
     expected = stats.poisson.logpmf(count, np.exp(log_rate))
     np.testing.assert_allclose(value, expected, 1e-5, atol=1e-6)
     np.testing.assert_allclose(gradient, count - np.exp(log_rate), 1e-5, atol=1e-6)
+
+
+TOTALS = (0.01, 0.7, 20.0, 1e5)
+
+
+@pytest.mark.parametrize("mean", [0.05, 3.0, 400.0])
+def test_negative_binomial_is_scipys(mean):
+    """Oracle: scipy.stats.nbinom in float64 with n = r and p = r / (r + m), to Poisson's limit.
+
+    Mutants: r and m exchanged, log Gamma(x + r) of float32 (off by 0.06 nats at r = 1e5), x! left
+    out.
+    """
+    counts = np.float32([0, 1, 2, 7, 8, 9, 30, 500])
+    log_mean, log_totals = np.float32(np.log(mean)), np.float32(np.log(TOTALS))[:, None]
+    values = np.broadcast_to(counts, (len(TOTALS), len(counts)))
+    ours = jax.jit(NegativeBinomial(log_mean, log_totals).log_prob_per_dimension)(values)
+    m, r = np.exp(np.float64(log_mean)), np.exp(np.float64(log_totals))
+    np.testing.assert_allclose(ours, stats.nbinom.logpmf(counts, r, r / (r + m)), 2e-5, atol=2e-4)
+
+
+SIZES = (2, 1, 4)
+
+
+def test_one_hot_vectors_are_softmaxes_of_their_own():
+    """Oracle: scipy's log_softmax of each stretch of the logits, enumerated over all values.
+
+    Mutants: one softmax over all logits, stretches of the longest size, the padding counted.
+    """
+    logits = np.random.default_rng(0).normal(size=7)
+    parts = [special.log_softmax(part) for part in np.split(logits, np.cumsum(SIZES)[:-1])]
+    p = OneHot(jnp.asarray(logits), SIZES)
+    for choice in itertools.product(*map(range, SIZES)):
+        value = np.concatenate([np.eye(n)[k] for n, k in zip(SIZES, choice, strict=True)])
+        expected = [part[k] for part, k in zip(parts, choice, strict=True)]
+        np.testing.assert_allclose(p.log_prob(jnp.asarray(value)), sum(expected), 1e-5)
+    np.testing.assert_allclose(p.mean, np.exp(np.concatenate(parts)), 1e-5)
+    drawn = np.asarray(jax.jit(jax.vmap(p.sample))(jax.random.split(KEY, 4000)))
+    for part in np.split(drawn, np.cumsum(SIZES)[:-1], axis=1):
+        np.testing.assert_array_equal(part.sum(axis=1), 1)
+    errors = np.sqrt(np.asarray(p.variance) / 4000) + 1e-6
+    assert np.all(np.abs(drawn.mean(axis=0) - p.mean) < 4 * errors)
+
+
+def test_logits_of_other_sizes_are_refused():
+    with pytest.raises(ValueError, match="one-hot vectors of"):
+        OneHot(jnp.zeros(6), SIZES)
+
+
+def test_a_missing_one_hot_vector_is_left_out():
+    """Oracle: log_softmax of the other ones. Mutant: zeros counted as a class."""
+    logits = np.random.default_rng(0).normal(size=7)
+    mask = np.array([1, 1, 1, 0, 0, 0, 0])
+    value = jnp.array([0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    ours = Observed(OneHot(jnp.asarray(logits), SIZES)).log_prob(Masked(value, jnp.asarray(mask)))
+    np.testing.assert_allclose(ours, special.log_softmax(logits[:2])[1], 1e-5)

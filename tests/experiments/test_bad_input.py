@@ -71,13 +71,18 @@ COMMANDS = {
     "no zip": (["--config.data.name=npz", "--config.data.path=DIR/text.npz"], "cannot read"),
     "wrong key": (["--config.data.name=npz", "--config.data.path=DIR/key.npz"], "its keys: z"),
     "objects": (["--config.data.name=npz", "--config.data.path=DIR/objects.npz"], "cannot read"),
-    "nan values": (["--config.data.name=npz", "--config.data.path=DIR/nan.npz"], "NaN or infinite"),
+    "infinite": (["--config.data.name=npz", "--config.data.path=DIR/nan.npz"], "NaN or infinite"),
     "one example": (["--config.data.name=npz", "--config.data.path=DIR/one.npz"], "at least 3"),
     "no image": (["--config.data.name=images", "--config.data.path=DIR"], "broken.py' is no image"),
     "no folder": (["--config.data.name=images", "--config.data.path=DIR/no"], "is no folder"),
     "no likelihood": (
         ["--config.data.name=npz", "--config.data.path=DIR/real.npz"],
         "has no likelihood of its own: choose likelihood=continuous_bernoulli or gaussian or",
+    ),
+    "no table": (["--config.data.name=table", "--config.data.path=DIR/no.csv"], "no such file"),
+    "one name": (
+        ["--config.data.name=table", "--config.data.path=DIR/twice.csv"],
+        "columns have one name: 'a'",
     ),
     "unwritable": (["--workdir=DIR/text.npz/run"], "text.npz"),
     "names as sizes": (["--config.vae.hidden=('a', None)"], "hidden must be a whole number"),
@@ -96,10 +101,11 @@ def bad_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad")
     np.savez(folder / "key.npz", z=np.zeros(3))
     np.savez(folder / "objects.npz", x=np.array([{}, {}]))
-    np.savez(folder / "nan.npz", x=np.array([[1.0], [np.nan], [2.0]]))
+    np.savez(folder / "nan.npz", x=np.array([[1.0], [np.inf], [2.0]]))
     np.savez(folder / "one.npz", x=np.zeros((1, 4)))
     np.savez(folder / "real.npz", x=np.random.default_rng(0).random((300, 4)))
     (folder / "text.npz").write_text("no zip")
+    (folder / "twice.csv").write_text("a,b,a\n1,2,3\n4,5,6\n7,8,9\n")
     (folder / "broken.py").write_text("def get_config(:\n")
     (folder / "empty.py").write_text("")
     return folder

@@ -73,7 +73,7 @@ def test_a_name_alone_is_enough(block, field, name):
         ({"optimizer__boundaries": (5,)}, "is an option of schedule=piecewise only"),
         (
             {"data__path": "x.npz"},
-            "is an option of name=images, name=npz only; chosen: name='digits'",
+            "is an option of name=images, name=npz, name=table only; chosen: name='digits'",
         ),
     ],
 )

@@ -24,7 +24,7 @@ def test_config_json_is_what_the_run_resolved_to(trained):
     no option of another row; nothing is unset. Mutants: the config as typed, None for defaults."""
     workdir, _ = trained
     content = json.loads((workdir / "config.json").read_text())
-    assert content["layout"] == 5
+    assert content["layout"] == 6
     config = content["config"]
     assert config["vae"]["likelihood"] == "binomial" and config["vae"]["hidden"] == [16]
     assert (
@@ -85,7 +85,7 @@ def test_metrics_of_the_former_layout_are_read(former, trained):
             np.testing.assert_array_equal(theirs[split][name], values, err_msg=name)
 
 
-REFUSAL = r"was written by another version of vae_jax \(layout 1, this one reads 5\): its metrics"
+REFUSAL = r"was written by another version of vae_jax \(layout 1, this one reads 6\): its metrics"
 
 
 @pytest.mark.slow

@@ -44,12 +44,16 @@ def test_a_given_likelihood_is_taken_or_refused():
 
 
 def test_fields_have_a_likelihood_each():
-    """Mutants: one field's likelihood for all, an unknown field ignored."""
+    """One that is not named has the data's own. Mutants: one field's likelihood for all, an unknown
+    field ignored."""
     both = from_arrays({"a": BITS, "b": GREY})
     names = {"a": "bernoulli", "b": "gaussian"}
     assert choose_likelihood(both, names) == names
-    with pytest.raises(ValueError, match="must name the fields of the data, a, b; got a"):
+    assert choose_likelihood(both, {"b": "gaussian"}) == names
+    with pytest.raises(ValueError, match="has no likelihood of its own: choose likelihood=gaus"):
         choose_likelihood(both, {"a": "bernoulli"})
+    with pytest.raises(ValueError, match="must name the fields of the data, a, b; got a, c"):
+        choose_likelihood(both, {"a": "bernoulli", "c": "gaussian"})
     assert count_bits_dimensions(both, names) == 0
 
 

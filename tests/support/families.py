@@ -18,7 +18,10 @@ from vae_jax.distributions import (
     FullGaussian,
     Gamma,
     Gaussian,
+    InUnits,
     Levels,
+    NegativeBinomial,
+    OneHot,
     Poisson,
 )
 from vae_jax.fast import threefry
@@ -46,6 +49,15 @@ EXAMPLES = {
         DiscretizedLogistic(jnp.array([0.5, 0.4, 0.0]), jnp.array([-1.0, 0.0, -2.0]), 6),
     ),
     Binomial: (Binomial(LOGITS, 5), Binomial(0.5 * LOGITS - 0.3, 5)),
+    NegativeBinomial: (
+        NegativeBinomial(MEAN, jnp.array([0.1, 3.0, -1.0])),
+        NegativeBinomial(0.5 * MEAN - 0.3, jnp.array([1.0, 0.0, 2.0])),
+    ),
+    OneHot: (OneHot(LOGITS, (3,)), OneHot(0.5 * LOGITS - 0.3, (3,))),
+    InUnits: (
+        InUnits(Gaussian(MEAN, LOG_SCALE), MEAN, jnp.array([0.3, 2.0, 10.0]), True),
+        InUnits(Gaussian(-MEAN, LOG_SCALE), MEAN - 1, jnp.array([3.0, 0.2, 1.0]), True),
+    ),
     Levels: (Levels(CLASS_LOGITS), Levels(0.3 * CLASS_LOGITS[::-1] - 0.1)),
     Gamma: (
         Gamma(CONCENTRATION, jnp.array([1.0, 0.3, 4.0])),

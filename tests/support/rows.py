@@ -32,6 +32,7 @@ DATA = {
     "real": 4 * _UNIFORM - 1,
     "levels": np.round(_UNIFORM * (NUM_LEVELS - 1)) / np.float32(NUM_LEVELS - 1),
     "counts": np.round(9 * _UNIFORM**2),
+    "one_hot": np.eye(NUM_VALUES, dtype=np.float32)[np.argmax(_UNIFORM, axis=1)],
 }
 
 

@@ -8,11 +8,14 @@ from vae_jax.datasets.batches import (
     to_model_values,
 )
 from vae_jax.datasets.binarization import BINARIZATIONS, binarize
-from vae_jax.datasets.conversion import examples_from, to_user
+from vae_jax.datasets.columns import KINDS
+from vae_jax.datasets.conversion import examples_from, to_user, unstandardize
 from vae_jax.datasets.data import (
+    Column,
     Dataset,
     Examples,
     Factor,
+    Units,
     Values,
     factors_of,
     fingerprint,
@@ -32,9 +35,10 @@ from vae_jax.datasets.loaders import (
     load_npz,
     load_omniglot,
     load_ppca,
+    load_table,
 )
-from vae_jax.datasets.making import make_dataset, quadrants, split_examples
-from vae_jax.datasets.npz_arrays import check_array, check_examples, read_npz
+from vae_jax.datasets.making import SPLITS, make_dataset, quadrants, split_examples
+from vae_jax.datasets.npz_arrays import Arrays, check_array, check_examples, read_npz
 from vae_jax.datasets.outlines import from_outline, outline_of, with_images
 from vae_jax.datasets.sprites import (
     RENDERINGS,
@@ -49,16 +53,22 @@ from vae_jax.datasets.streaming import (
     num_bytes,
     stream,
 )
+from vae_jax.datasets.table import read_table
 
 __all__ = [
     "BINARIZATIONS",
     "DATASETS",
+    "KINDS",
     "RENDERINGS",
+    "SPLITS",
+    "Arrays",
     "Batches",
     "Chunk",
+    "Column",
     "Dataset",
     "Examples",
     "Factor",
+    "Units",
     "Values",
     "binarize",
     "check_array",
@@ -83,6 +93,7 @@ __all__ = [
     "load_omniglot",
     "load_ppca",
     "load_sprites",
+    "load_table",
     "make_batches",
     "make_dataset",
     "make_streamed_batches",
@@ -91,11 +102,13 @@ __all__ = [
     "outline_of",
     "quadrants",
     "read_npz",
+    "read_table",
     "render_sprites",
     "split_examples",
     "stream",
     "to_model_examples",
     "to_model_values",
     "to_user",
+    "unstandardize",
     "with_images",
 ]

@@ -26,6 +26,28 @@ class Factor(NamedTuple):
     size: int
 
 
+class Units(NamedTuple):
+    """Where values stand that are stored standardized: u = (x - location) / scale.
+
+    Numbers of each value, in C order. Log-densities are those of x: see `distributions.InUnits`.
+    """
+
+    location: tuple[float, ...]
+    scale: tuple[float, ...]
+    is_log: bool = False
+    """Whether it is log x that is standardized."""
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    name: str
+    kind: str
+    """A key of `columns.KINDS`, which is the field that it stands in; "drop": it is left out."""
+    categories: tuple[Any, ...] = ()
+    """The values that it takes, where they are no numbers."""
+
+
 class Values(NamedTuple):
     """What the stored numbers of one array are, and how the model sees them."""
 
@@ -44,10 +66,18 @@ class Values(NamedTuple):
     """The row of `models.LIKELIHOODS` that suits them, or "" where they do not tell."""
     rendering: str = ""
     """The row of `RENDERINGS` that makes the image of a stored index; "": images are stored."""
+    units: Units | None = None
+    """Where the values stand, if they are stored standardized."""
+    kind: str = ""
+    """The one of `kinds` where it is said, not seen from the values."""
+    classes: tuple[int, ...] = ()
+    """Of one-hot vectors that follow each other, the number of classes of each."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """What the values are, as keys of `models.VALUES`."""
+        if self.kind:
+            return (self.kind,)
         if self.binarization != "none":
             return ("bits",)
         low, high = self.value_range
@@ -62,20 +92,24 @@ class Values(NamedTuple):
     @property
     def protocol(self) -> str:
         """How the values are used: their binarization, or what they are without one."""
+        if self.units is not None:
+            return "logarithms, standardized" if self.units.is_log else "standardized"
+        if self.kind:
+            return self.kind.replace("_", "-")
         if self.binarization != "none":
             return f"binarization {self.binarization}"
         return f"{self.num_levels} levels" if "levels" in self.kinds else "values as they are"
 
     @property
-    def num_levels(self) -> int:
-        """The number of values 0, 1 / maximum, ..., 1."""
-        return int(self.maximum) + 1
+    def num_levels(self) -> int | tuple[int, ...]:
+        """The number of values 0, 1 / maximum, ..., 1, or of classes of each one-hot vector."""
+        return self.classes or int(self.maximum) + 1
 
 
 class Dataset(NamedTuple):
     """Training, validation and test examples, with the protocol that their numbers depend on.
 
-    x is an array, Masked(values, mask) or a dictionary of arrays (fields).
+    x is an array, Masked(values, mask) or a dictionary of these (fields).
     """
 
     name: str
@@ -92,6 +126,8 @@ class Dataset(NamedTuple):
     """Which pixels are y instead of x, as 0. and 1. in the shape of x; None: y is as stored."""
     factors: tuple[Factor, ...] | None = None
     """The factors of variation, where they are known: see `factors_of`."""
+    columns: tuple[Column, ...] | None = None
+    """The columns of a table, in its order; those of one kind make up a field, in this order."""
 
     @property
     def fields(self) -> dict[str, Values]:
@@ -126,7 +162,16 @@ class Dataset(NamedTuple):
     @property
     def is_masked(self) -> bool:
         """Whether some entries of x are missing, or given as y."""
-        return self.given is not None or isinstance(self.train.x, Masked)
+        masked = self.masked
+        return masked if self.is_plain else any(masked.values())
+
+    @property
+    def masked(self) -> Any:
+        """Whether some entries of x are missing, or given as y; {field: whether} of fields."""
+        x = self.train.x
+        if self.is_plain:
+            return self.given is not None or isinstance(x, Masked)
+        return {field: isinstance(x[field], Masked) for field in self.values}
 
     @property
     def condition(self) -> int | tuple[int, ...] | None:
@@ -141,7 +186,10 @@ class Dataset(NamedTuple):
     def protocol(self) -> str:
         """What a reported number depends on: data set, binarization, which part is given, and the
         number of labels where some are missing."""
-        if self.is_plain:
+        if self.columns is not None:
+            num_columns = sum(column.kind != "drop" for column in self.columns)
+            how = f"a table of {num_columns} columns"
+        elif self.is_plain:
             how = self.values.protocol
         else:
             how = ", ".join(f"{field}: {each.protocol}" for field, each in self.fields.items())

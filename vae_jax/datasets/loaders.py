@@ -13,10 +13,11 @@ from vae_jax.datasets.labels import (
     split_labelled,
     with_missing_labels,
 )
-from vae_jax.datasets.making import make_dataset, quadrants, split_examples
+from vae_jax.datasets.making import make_dataset, quadrants, split_as_said, split_examples
 from vae_jax.datasets.npz_arrays import check_examples, read_npz
 from vae_jax.datasets.ppca import draw_examples, draw_model
 from vae_jax.datasets.sprites import load_dsprites, load_sprites
+from vae_jax.datasets.table import TABLES, columns_of, make_table, read_table
 from vae_jax.datasets.tfds_sets import (
     load_binarized_mnist,
     load_fashion_mnist,
@@ -75,11 +76,13 @@ def load_npz(
     maximum: float = 0.0,
     fields: tuple[str, ...] = (),
     missing_labels: bool = False,
+    standardize: bool = False,
 ) -> Dataset:
     """One's own arrays in an npz: key x (examples first, any shape), optionally y and mask.
 
-    10% are for validation and 10% for the test; of labels of which some are missing, of the
-    examples that have one.
+    NaN is a missing value, as is a 0 in mask. With `fields`, each has a mask_FIELD. 10% are for
+    validation and 10% for the test, of labels of which some are missing, of the examples that have
+    one; or else the keys are x_train, x_validation and x_test. A file of scipy.sparse is read too.
 
     Args:
       path: of the file.
@@ -88,6 +91,8 @@ def load_npz(
       maximum: stored value that stands for 1; 0: 255 of uint8, else 1.
       fields: keys of the arrays that make up x, each with its own branch; (): the key x.
       missing_labels: whether -1 in y stands for a missing label, for the objective semi_supervised.
+      standardize: whether the model sees real numbers with mean 0 and standard deviation 1 over the
+        training examples; its log-densities are those of the numbers in the file.
 
     Raises:
       ValueError: no such file, not an npz, a missing key, lengths that differ, values that are not
@@ -96,7 +101,9 @@ def load_npz(
     """
     if not path:
         raise ValueError("name='npz' needs path=FILE.npz, with the examples under key 'x'")
-    x, y, mask = read_npz(path, fields)
+    if path.endswith(TABLES):
+        raise ValueError(f"{path!r} is a table: use data.name=table")
+    x, y, mask, split = read_npz(path, fields)
     return from_arrays(
         x,
         y,
@@ -106,33 +113,44 @@ def load_npz(
         mask=mask,
         maximum=maximum,
         missing_labels=missing_labels,
+        standardize=standardize,
+        split=split,
     )
 
 
 def from_arrays(
     x: Any,
-    y: np.ndarray | None = None,
+    y: Any = None,
     name: str = "array",
     binarization: Any = "none",
     seed: int = 0,
     *,
-    mask: np.ndarray | None = None,
+    mask: Any = None,
     maximum: float = 0.0,
     missing_labels: bool = False,
+    standardize: bool = False,
+    split: Any = None,
+    columns: str | Mapping[str, str] = "",
 ) -> Dataset:
     """Make a data set of one's own arrays, split 80 / 10 / 10 at random by `seed`.
 
     Args:
-      x: numbers with examples along the first axis, or {field: such an array}; uint8 is read as
-        x / 255, others as they are.
+      x: numbers with examples along the first axis (an array, nested lists, a sparse matrix), where
+        NaN is a missing value, or {field: such numbers}; uint8 is read as x / 255, others as they
+        are. Of a DataFrame, which is a table, only y, name, seed, split and columns are read.
       y: one label or condition per example, or None.
       name: what the header and the errors call it.
       binarization: "none", "static" (drawn once by `seed`) or "dynamic", or {field: one of them}.
       seed: of the split.
-      mask: 1 where x was observed and 0 where it is missing, in the shape of x, or None.
+      mask: 1 where x was observed and 0 where it is missing, in the shape of x, or {field: mask},
+        or None.
       maximum: the stored value that stands for 1; 0: 255 of uint8, else 1.
       missing_labels: whether y = -1 stands for a missing label: validation and test are then 10%
         each of the examples that have one, and all others are for training.
+      standardize: whether the model sees real numbers with mean 0 and standard deviation 1 over the
+        training examples; its log-densities are those of x all the same.
+      split: "train", "validation" or "test" for each example, in the place of `seed`; or None.
+      columns: kinds of the columns of a DataFrame: see `load_table`.
 
     Raises:
       ValueError: x is not an array of finite numbers, y has another length, the mask does not
@@ -140,21 +158,31 @@ def from_arrays(
         missing where y is no label.
     """
     check_not_negative(maximum=maximum)
-    x, y = check_examples(x, y, name, mask)
+    if hasattr(x, "columns"):
+        return make_table(columns_of(x), name, columns, seed, y, split)
+    precision = np.float64 if standardize else np.float32
+    x, y = check_examples(x, y, name, mask, precision)
 
     def maximum_of(array):
         return maximum or (255.0 if array.dtype == np.uint8 and array.max() > 1 else 1.0)
 
-    if isinstance(x, Mapping):
-        maxima = {field: maximum_of(each) for field, each in x.items()}
-    else:
-        maxima = maximum_of(x.values if isinstance(x, Masked) else x)
+    fields = x if isinstance(x, Mapping) else {"x": x}
+    maxima = {
+        field: maximum_of(each.values if isinstance(each, Masked) else each)
+        for field, each in fields.items()
+    }
+    maxima = maxima if isinstance(x, Mapping) else maxima["x"]
     fractions = (0.1, 0.1)
-    if not missing_labels:
+    if missing_labels:
+        y = check_missing_labels(y, name)
+    if split is not None:
+        parts = split_as_said(Examples(x, y), split, name)
+    elif missing_labels:
+        parts = split_labelled(Examples(x, y), fractions, seed)
+    else:
         parts = split_examples(Examples(x, y), fractions, seed)
-        return make_dataset(name, *parts, maxima, binarization, seed)
-    parts = split_labelled(Examples(x, check_missing_labels(y, name)), fractions, seed)
-    return with_missing_labels(make_dataset(name, *parts, maxima, binarization, seed))
+    dataset = make_dataset(name, *parts, maxima, binarization, seed, standardized=standardize)
+    return with_missing_labels(dataset) if missing_labels else dataset
 
 
 def load_ppca(
@@ -192,6 +220,27 @@ def load_ppca(
     return make_dataset("ppca", *parts, 1.0, "none", likelihood="gaussian_learned_scale")
 
 
+def load_table(*, path: str = "", columns: str = "", seed: int = 0) -> Dataset:
+    """A table with named columns of mixed kinds: CSV, parquet, or one that scikit-learn ships.
+
+    The columns of one kind are a field with its own likelihood; missing cells are masks. 10% of the
+    rows are for validation and 10% for the test, or a column `split` says train, validation or
+    test. Needs pandas.
+
+    Args:
+      path: of the file, or sklearn://NAME (breast_cancer, diabetes, iris, wine).
+      columns: kinds of columns (real, positive, bit, count, category; drop leaves one out), as
+        "age=real,city=category"; those not named are inferred.
+      seed: of the split.
+
+    Raises:
+      ValueError: no pandas, no such file, columns that no model can use, or an unknown kind.
+    """
+    if not path:
+        raise ValueError("name='table' needs path=FILE.csv (or .parquet, or sklearn://wine)")
+    return make_table(columns_of(read_table(path)), repr(path), columns, seed)
+
+
 DATASETS = {
     "binarized_mnist": load_binarized_mnist,
     "digit_halves": load_digit_halves,
@@ -204,6 +253,7 @@ DATASETS = {
     "omniglot": load_omniglot,
     "ppca": load_ppca,
     "sprites": load_sprites,
+    "table": load_table,
 }
 
 

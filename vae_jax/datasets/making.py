@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+import warnings
 
 import jax
 from jax import Array
@@ -9,10 +10,11 @@ from jaxtyping import Key
 import numpy as np
 
 from vae_jax.datasets.binarization import BINARIZATIONS, binarize
-from vae_jax.datasets.data import Dataset, Examples, Values, num_examples
+from vae_jax.datasets.data import Dataset, Examples, Units, Values, num_examples
 from vae_jax.distributions import Masked
 from vae_jax.lookup import check_seed, look_up, pick
 
+SPLITS = ("train", "validation", "test")
 _BINARIZATION = 0x62697473  # "bits", so that binarization and split of one seed share no key
 
 
@@ -25,6 +27,7 @@ def make_dataset(
     binarization: Any,
     seed: int = 0,
     likelihood: str = "",
+    standardized: bool = False,
 ) -> Dataset:
     """Make a data set of arrays, checking that its binarization is possible.
 
@@ -33,15 +36,16 @@ def make_dataset(
 
     Args:
       name: what the header and the errors call it.
-      train, validation, test: the examples; x may be Masked, or a dictionary of fields.
+      train, validation, test: the examples; x may be Masked, or a dictionary of fields which may.
       maximum: the stored value that stands for 1, or {field: value}.
       binarization: a row of BINARIZATIONS, or {field: row}.
       seed: of the static binarization.
       likelihood: the row of `models.LIKELIHOODS` that suits the values where no bits are drawn.
+      standardized: whether real numbers are stored standardized by the training examples.
 
     Raises:
-      ValueError: an unknown binarization, values that cannot be probabilities of bits, or a seed
-        outside of 0 .. 2^32 - 1.
+      ValueError: an unknown binarization, values that cannot be probabilities of bits, a seed
+        outside of 0 .. 2^32 - 1, or nothing to standardize.
     """
     check_seed(seed=seed)
     parts = (train, validation, test)
@@ -66,8 +70,77 @@ def make_dataset(
         }
         values = {field: each[1] for field, each in described.items()}
         xs = [{field: each[0][i] for field, each in described.items()} for i in range(3)]
+    if standardized:
+        xs, values = standardize_real(xs, values, name)
     parts = [part._replace(x=x) for part, x in zip(parts, xs, strict=True)]
     return Dataset(name, *parts, values, _labels([part.y for part in parts]))
+
+
+def standardize_real(xs: Sequence[Any], values: Any, name: str) -> tuple[Sequence[Any], Any]:
+    """Return the three parts and their Values with the real numbers standardized.
+
+    Integers are left as they are where other fields are no integers.
+
+    Raises:
+      ValueError: there are none: all values are bits or levels; `name` says in the error whose.
+    """
+    fields = {"x": values} if isinstance(values, Values) else dict(values)
+    by_field = [{"x": x} for x in xs] if isinstance(values, Values) else [dict(x) for x in xs]
+    grey = [f for f in fields if fields[f].binarization == "none" and fields[f].maximum == 1]
+    real = [field for field in grey if not fields[field].is_integer] or grey
+    if not real:
+        raise ValueError(
+            f"standardize=true is for real numbers, but the values of {name} are bits or levels"
+        )
+    for field in real:
+        parts, units, ends = standardize([x[field] for x in by_field])
+        for x, part in zip(by_field, parts, strict=True):
+            x[field] = part
+        fields[field] = fields[field]._replace(
+            units=units, kind="real", value_range=ends, is_integer=False
+        )
+    by_field = [jax.tree.map(_as_float32, x) for x in by_field]
+    if isinstance(values, Values):
+        return [x["x"] for x in by_field], fields["x"]
+    return by_field, fields
+
+
+def _as_float32(array):
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def standardize(
+    xs: Sequence[Any], is_log: bool = False
+) -> tuple[list[Any], Units, tuple[float, float]]:
+    """Return the parts of one array standardized, what undoes it, and the range of their values.
+
+    Each value has mean 0 and standard deviation 1 over the training examples that have it; the
+    scale of one that is constant there, or never observed, is 1.
+
+    Args:
+      xs: the three parts, float64, or Masked.
+      is_log: whether the logarithms are standardized; all observed values are above 0.
+    """
+    arrays = [_with_nan(x) for x in xs]
+    if is_log:
+        arrays = [np.log(array) for array in arrays]
+    with warnings.catch_warnings(action="ignore"):  # of values that are never observed
+        location, scale = np.nanmean(arrays[0], axis=0), np.nanstd(arrays[0], axis=0)
+    # Rounding leaves constant values a tiny spread.
+    is_constant = ~(scale > 1e-12 * np.abs(location))
+    location, scale = np.nan_to_num(location), np.where(is_constant, 1.0, scale)
+    arrays = [((array - location) / scale).astype(np.float32) for array in arrays]
+    ends = min(np.nanmin(each) for each in arrays), max(np.nanmax(each) for each in arrays)
+    parts = [
+        Masked(np.nan_to_num(array), x.mask) if isinstance(x, Masked) else array
+        for array, x in zip(arrays, xs, strict=True)
+    ]
+    units = Units(*(tuple(each.ravel().tolist()) for each in (location, scale)), is_log)
+    return parts, units, (float(ends[0]), float(ends[1]))
+
+
+def _with_nan(x):
+    return np.where(x.mask > 0, x.values, np.nan) if isinstance(x, Masked) else x
 
 
 def describe(
@@ -85,7 +158,10 @@ def describe(
     """
     look_up(dict.fromkeys(BINARIZATIONS), binarization, "binarization")
     arrays = [x.values if isinstance(x, Masked) else x for x in xs]
-    low, high = (float(each / maximum) for each in _range(arrays))
+    observed = [each for each in map(observed_values, xs) if each.size]
+    if not observed:
+        raise ValueError(f"all values of {name} are missing")
+    low, high = (float(each / maximum) for each in _range(observed))
     if binarization != "none" and not 0 <= low <= high <= 1:
         raise ValueError(
             f"binarization={binarization!r} needs values in 0 .. 1 (or uint8), but the values "
@@ -121,6 +197,11 @@ def _check_by_field(option, value, x):
         raise ValueError(f"{option} names the fields {', '.join(value)}, but x is one array")
     if set(value) != set(x):
         raise ValueError(f"{option} must name the fields {', '.join(x)}; got {', '.join(value)}")
+
+
+def observed_values(x: Any) -> np.ndarray:
+    """Return the values of an array, or those of Masked that are observed, as a vector."""
+    return x.values[np.asarray(x.mask) > 0] if isinstance(x, Masked) else np.ravel(x)
 
 
 def _range(arrays):
@@ -179,6 +260,23 @@ def split_examples(examples: Examples, fractions: tuple[float, float], seed: int
         )
     test, validation, train = _permuted_parts(examples, (num_test, num_validation), seed)
     return [train, validation, test]
+
+
+def split_as_said(examples: Examples, split: Any, name: str) -> list[Examples]:
+    """Split examples into train, validation and test as `split` says of each.
+
+    Raises:
+      ValueError: not one of these three words per example, or a part without any; `name` says in
+        the error whose.
+    """
+    split = np.asarray(split)
+    if split.shape != (num_examples(examples),) or set(split.tolist()) != set(SPLITS):
+        got = ", ".join(sorted(map(str, set(split.ravel().tolist())))[:5])
+        raise ValueError(
+            f"the split of {name} must say {', '.join(SPLITS)} of its {num_examples(examples)} "
+            f"examples, each at least once; got {len(split)} of {got}"
+        )
+    return [jax.tree.map(lambda leaf, rows=split == part: leaf[rows], examples) for part in SPLITS]
 
 
 def split_in_two(examples: Examples, fraction: float, seed: int) -> list[Examples]:

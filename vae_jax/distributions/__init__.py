@@ -8,7 +8,13 @@ from vae_jax.distributions.base import LOG_2PI, Distribution, Factorized
 from vae_jax.distributions.composed import Chain, Flow, Product
 from vae_jax.distributions.concrete import BinaryConcrete, Concrete
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
-from vae_jax.distributions.discrete import Bernoulli, Categorical, Poisson
+from vae_jax.distributions.discrete import (
+    Bernoulli,
+    Categorical,
+    NegativeBinomial,
+    OneHot,
+    Poisson,
+)
 from vae_jax.distributions.entropies import entropy, has_closed_form_entropy
 from vae_jax.distributions.exponential_families import (
     EXPONENTIAL_FAMILIES,
@@ -28,6 +34,7 @@ from vae_jax.distributions.kl import (
 from vae_jax.distributions.missing import Masked, Observed, spread
 from vae_jax.distributions.mixtures import Mixture
 from vae_jax.distributions.quantized import Binomial, DiscretizedLogistic, Levels
+from vae_jax.distributions.units import InUnits
 
 __all__ = [
     "EXPONENTIAL_FAMILIES",
@@ -51,10 +58,13 @@ __all__ = [
     "FullGaussian",
     "Gamma",
     "Gaussian",
+    "InUnits",
     "Levels",
     "Masked",
     "Mixture",
+    "NegativeBinomial",
     "Observed",
+    "OneHot",
     "Poisson",
     "Product",
     "bregman_kl",

@@ -8,6 +8,7 @@ from jax import Array
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Float, Key
+import numpy as np
 
 from vae_jax.distributions.base import Distribution, Factorized, check_event, default_kind
 from vae_jax.distributions.concrete import BinaryConcrete, Concrete, Temperature
@@ -15,6 +16,7 @@ from vae_jax.distributions.special import (
     exp_gap,
     finite,
     log_gamma_excess,
+    log_ratio,
     restore_infinity,
 )
 from vae_jax.fast.bits import log_prob_of_bits
@@ -114,6 +116,74 @@ class Categorical(Distribution):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class OneHot(Distribution):
+    """Independent one-hot vectors of several lengths, one after the other in one vector.
+
+    `logits` and a value are [sum of sizes]; the probabilities are softmax(logits) within each
+    vector. (Vectors of one length along the last axis of an array are `Categorical`.)
+
+    Raises:
+      ValueError: sizes that do not add up to the length of the logits.
+    """
+
+    logits: Any
+    sizes: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        shape = getattr(self.logits, "shape", None)  # jax also makes objects without arrays
+        if shape is not None and shape[-1:] != (sum(self.sizes),):
+            raise ValueError(
+                f"one-hot vectors of {self.sizes} classes need as many logits: {shape}"
+            )
+
+    @property
+    def mean(self) -> Float[Array, "entries"]:
+        """The probability of each class."""
+        return jnp.exp(self._log_probs())
+
+    @property
+    def variance(self) -> Float[Array, "entries"]:
+        """The variance p (1 - p) of each entry."""
+        return self.mean * (1 - self.mean)
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "entries"]:
+        """Draw one-hot vectors (no gradient flows through them)."""
+        noise = jax.random.gumbel(key, self.logits.shape, self.logits.dtype)
+        drawn = self._padded(self.logits + noise)
+        one_hot = jax.nn.one_hot(jnp.argmax(drawn, axis=-1), drawn.shape[-1])
+        return one_hot.astype(self.logits.dtype)[self._places]
+
+    def log_prob_per_dimension(self, value: Float[Array, "entries"]) -> Float[Array, "entries"]:
+        """Return x_k log p_k of each entry in nats: their sum over a vector is its log-density."""
+        return value * self._log_probs()
+
+    def log_prob(self, value: Float[Array, "entries"]) -> Float[Array, ""]:
+        """Return the log-probability of `value` in nats, summed over the vectors.
+
+        Raises:
+          ValueError: `value` has another shape than the event; it is not broadcast.
+        """
+        check_event(value, self.logits)
+        return jnp.sum(self.log_prob_per_dimension(value))
+
+    def _log_probs(self):
+        return jax.nn.log_softmax(self._padded(finite(self.logits)))[self._places]
+
+    @property
+    def _places(self):
+        # (vector, class) of each entry.
+        classes = np.concatenate([np.arange(size) for size in self.sizes])
+        return np.repeat(np.arange(len(self.sizes)), self.sizes), classes
+
+    def _padded(self, entries):
+        # One row for each vector, filled up with -inf; the indices are known while compiling.
+        starts = np.cumsum([0, *self.sizes[:-1]])[:, None] + np.arange(max(self.sizes))
+        is_entry = np.arange(max(self.sizes)) < np.array(self.sizes)[:, None]
+        return jnp.where(is_entry, entries[np.where(is_entry, starts, 0)], -jnp.inf)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Poisson(Factorized):
     """Independent counts with the rate exp(log_rate)."""
 
@@ -143,3 +213,44 @@ class Poisson(Factorized):
         exponent = -large * exp_gap(jnp.log(large) - self.log_rate)
         far = exponent - jnp.log(large) - log_gamma_excess(large)
         return jnp.where(is_large, far, direct)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class NegativeBinomial(Factorized):
+    """Independent counts of mean m = exp(log_mean) and variance m + m^2 / r, r = exp(log_total).
+
+    A Poisson count whose rate is a gamma variable of mean m and shape r; for a large r it is
+    Poisson. r need not be an integer.
+    """
+
+    log_mean: Any
+    log_total: Any
+
+    @property
+    def mean(self) -> Float[Array, "*event"]:
+        """The mean m."""
+        return jnp.broadcast_arrays(jnp.exp(self.log_mean), self.log_total)[0]
+
+    @property
+    def variance(self) -> Float[Array, "*event"]:
+        """The variance m + m^2 / r of each count."""
+        return self.mean + jnp.exp(2 * self.log_mean - self.log_total)
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "*event"]:
+        """Draw counts, as floats (no gradient flows through them); rates stay under 2^31."""
+        key_rate, key_count = jax.random.split(default_kind(key))
+        total = jnp.exp(jnp.broadcast_to(self.log_total, self.mean.shape))
+        log_rate = jax.random.loggamma(key_rate, total) + self.log_mean - self.log_total
+        return jax.random.poisson(key_count, jnp.exp(log_rate)).astype(self.mean.dtype)
+
+    def log_prob_per_dimension(self, value: Float[Array, "*event"]) -> Float[Array, "*event"]:
+        """Return log Gamma(x + r) - log Gamma(r) - log x! + r log(r / (r + m)) + x log(m / (r + m))
+        of each count x, in nats.
+        """
+        # Poisson's log-probability, and what is left of the large terms of log Gamma.
+        total, mean = jnp.exp(self.log_total), jnp.exp(self.log_mean)
+        both = value + total
+        excess = log_gamma_excess(both) - log_gamma_excess(total)
+        correction = both * exp_gap(log_ratio(both, mean + total)) + excess
+        return Poisson(self.log_mean).log_prob_per_dimension(value) + correction

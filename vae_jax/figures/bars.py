@@ -23,7 +23,7 @@ class Bars(NamedTuple):
     """What the bars show, for a caption."""
 
 
-def bars_for(xs: np.ndarray) -> Bars | None:
+def bars_for(xs: np.ndarray, is_table: bool = False) -> Bars | None:
     """Choose how examples like these are drawn as bars; None: they are images.
 
     Vectors of up to 200 numbers are drawn as bars, but for flat images: a square number of them
@@ -32,9 +32,12 @@ def bars_for(xs: np.ndarray) -> Bars | None:
 
     Args:
       xs: examples, NaN where they have no value.
+      is_table: whether they are rows of a table, and no flat images whatever their number.
     """
     num_columns = xs.shape[-1]
-    is_flat_image = num_columns >= 64 and math.isqrt(num_columns) ** 2 == num_columns
+    is_flat_image = (
+        not is_table and num_columns >= 64 and math.isqrt(num_columns) ** 2 == num_columns
+    )
     if xs.ndim != 2 or num_columns > _MOST_COLUMNS or is_flat_image:
         return None
     columns = f"bars: columns 0 to {num_columns - 1}"

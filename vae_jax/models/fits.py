@@ -17,6 +17,8 @@ def check_fits(
 ) -> None:
     """Refuse examples of another shape or in other units than the model's, or without its y.
 
+    Of a table, `datasets.examples_from` has checked the columns.
+
     Args:
       vae: the model.
       dataset: the `datasets.Dataset` that it was trained on, or its outline.
@@ -27,22 +29,22 @@ def check_fits(
     Raises:
       ValueError: with what was given and what is expected.
     """
-    x = examples.x
-    if isinstance(x, Masked) and not isinstance(dataset.train.x, Masked):
-        raise ValueError(f"{name} has a 'mask', but the model was trained on whole examples")
-    for field, values in dataset.fields.items():
+    for field, values in dataset.fields.items() if dataset.columns is None else ():
         likelihood = pick(vae.arguments["likelihood"], field)
         kind = look_up(LIKELIHOODS, likelihood, "likelihood").values
-        array = _array_of(dataset, x, field)
+        array = _array_of(dataset, examples.x, field)
         check_array_fits(array, values, kind, f"{field!r} of {name}", dataset.protocol)
     if vae.condition is not None and dataset.given is None:
         check_condition(examples.y, vae.condition, name, may_be_missing)
 
 
 def _array_of(dataset, x, field):
-    x = x.values if isinstance(x, Masked) else x
+    # Its stored values; a missing one is the least of the training.
     x = x if dataset.is_plain else x[field]
-    return x.values if isinstance(x, Masked) else x
+    if not isinstance(x, Masked):
+        return x
+    values = dataset.fields[field]
+    return np.where(np.asarray(x.mask) != 0, x.values, values.maximum * values.value_range[0])
 
 
 def check_condition(
@@ -124,13 +126,13 @@ def far_from_training(dataset: Any, examples: Any, name: str) -> Iterator[str]:
       examples: `datasets.Examples` as that data set stores them.
       name: says whose they are.
     """
-    for field, values in dataset.fields.items():
+    for field, values in dataset.fields.items() if dataset.columns is None else ():
         x = _array_of(dataset, examples.x, field)
         low, high = (values.maximum * end for end in values.value_range)
-        margin = 2 * (high - low)
+        margin, units = 2 * (high - low), " (standardized)" if values.units else ""
         if x.min() < low - margin or x.max() > high + margin:
             yield (
-                f"{field!r} of {name} has values in {x.min():g} .. {x.max():g}, but the model was "
-                f"trained on {low:g} .. {high:g}, which codes and bounds hold for: scale them as "
+                f"{field!r} of {name} has values in {x.min():g} .. {x.max():g}{units}, but the model "
+                f"was trained on {low:g} .. {high:g}, which codes and bounds hold for: scale them as "
                 "the training data"
             )

@@ -1,7 +1,7 @@
 """Likelihoods p(x|z): what the decoder's outputs mean, and which values each is a density of.
 
 A row's `make(num_levels, **options)` gets the number L of levels 0, 1 / (L - 1), ..., 1 of discrete
-data; likelihoods of other data ignore it.
+data, or the numbers of classes of one-hot vectors; likelihoods of other data ignore it.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,11 +22,15 @@ from vae_jax.distributions import (
     Distribution,
     Gaussian,
     Levels,
+    NegativeBinomial,
+    OneHot,
     Poisson,
 )
 from vae_jax.distributions.gaussians import TrackedGaussian
 from vae_jax.fast.reductions import mean_over_examples
 from vae_jax.lookup import check_positive, look_up, name_of
+
+_LOG_TOTALS = (-7.0, 12.0)  # beyond them, float32 loses the log-probabilities of counts
 
 
 class Likelihood(NamedTuple):
@@ -37,10 +41,12 @@ class Likelihood(NamedTuple):
     axis more where there are several outputs per value."""
     outputs_at: Callable[[Array], Array]
     """outputs_at(xs): outputs fitted to the marginal of xs; the initial bias."""
-    own: Callable[[], dict[str, Array]] = lambda: {}
-    """own() -> first values of its own parameters."""
+    own: Callable[..., dict[str, Array]] = lambda shape=(): {}
+    """own(shape) -> first values of its own parameters, for x of that shape."""
     num_outputs: int = 1
     """Number of decoder outputs per value of x."""
+    encoder_input: Callable[[Array], Array] = lambda x: x
+    """encoder_input(x): what the encoder gets of x, in the shape of x."""
 
 
 class LikelihoodRow(NamedTuple):
@@ -53,7 +59,7 @@ class LikelihoodRow(NamedTuple):
     @property
     def is_discrete(self) -> bool:
         """Whether log p(x|z) is a log-probability, so that bits per dimension have a meaning."""
-        return self.values in ("bits", "levels", "counts")
+        return self.values in ("bits", "levels", "counts", "one_hot")
 
 
 # What x must be, and what to do where it is not.
@@ -63,6 +69,7 @@ VALUES = {
     "real": "real numbers: keep grey values by binarization=none",
     "levels": "integers 0 .. maximum, such as uint8 images, with binarization=none",
     "counts": "integers >= 0 that are not rescaled: binarization=none and maximum=1",
+    "one_hot": "one-hot vectors, as columns of categories are: data.name=table",
 }
 
 
@@ -112,8 +119,23 @@ def make_gaussian_learned_scale(
     return Likelihood(
         lambda outputs, own: Gaussian(outputs, _log_scales(own["scale"], likelihood_floor)),
         mean_over_examples,
-        lambda: {"scale": jnp.float32(start)},
+        lambda shape=(): {"scale": jnp.float32(start)},
     )
+
+
+def make_gaussian_scale_per_column(
+    num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 0.01
+) -> Likelihood:
+    """Real numbers: a Gaussian with a sigma for each value, the same for every z, learned.
+
+    Args:
+      likelihood_scale: the initial sigma, in units of x as the model sees it.
+      likelihood_floor: the smallest sigma; without it constant values have an unbounded density.
+    """
+    start = _unbounded_scale(likelihood_scale, likelihood_floor)
+    return make_gaussian_learned_scale(
+        num_levels, likelihood_scale=likelihood_scale, likelihood_floor=likelihood_floor
+    )._replace(own=lambda shape=(): {"scale": jnp.full(shape, start, jnp.float32)})
 
 
 def make_gaussian_optimal_scale(
@@ -135,7 +157,7 @@ def make_gaussian_optimal_scale(
         error, count = (own[name] - jax.lax.stop_gradient(own[name]) for name in ("error", "count"))
         return TrackedGaussian(outputs, log_scale, error, count)
 
-    def own():
+    def own(shape=()):
         zero = jnp.float32(0)
         start = jnp.log(jnp.float32(likelihood_scale))
         return {"optimal_log_scale": start, "error": zero, "count": zero}
@@ -191,11 +213,46 @@ def make_categorical(num_levels: int) -> Likelihood:
     return Likelihood(lambda outputs, own: Levels(outputs), outputs_at, num_outputs=num_levels)
 
 
+def make_one_hot(num_levels: int | tuple[int, ...]) -> Likelihood:
+    """One-hot vectors of categories: the decoder gives a logit for each class.
+
+    x is one such vector, or several of num_levels classes, one after the other.
+    """
+
+    def make(outputs, own):
+        sizes = num_levels if isinstance(num_levels, tuple) else outputs.shape
+        return OneHot(outputs, sizes)
+
+    def outputs_at(xs):
+        # As if each class had been seen once more.
+        return jnp.log(len(xs) * mean_over_examples(xs) + 1)
+
+    return Likelihood(make, outputs_at)
+
+
 def make_poisson(num_levels: int) -> Likelihood:
     """Counts 0, 1, 2, ...: the decoder gives the logarithm of each rate."""
     return Likelihood(
-        lambda outputs, own: Poisson(outputs), lambda xs: jnp.log(mean_over_examples(xs) + 0.01)
+        lambda outputs, own: Poisson(outputs), _log_of_mean, encoder_input=jnp.arcsinh
     )
+
+
+def make_negative_binomial(num_levels: int, *, likelihood_total: float = 1.0) -> Likelihood:
+    """Counts of variance m + m^2 / r: the decoder gives log m, and r of each value is learned.
+
+    Args:
+      likelihood_total: the initial r; the larger, the nearer to a Poisson distribution.
+    """
+    check_positive(likelihood_total=likelihood_total)
+    start = math.log(likelihood_total)
+
+    def make(outputs, own):
+        return NegativeBinomial(outputs, jnp.clip(own["log_total"], *_LOG_TOTALS))
+
+    def own(shape=()):
+        return {"log_total": jnp.full(shape, start, jnp.float32)}
+
+    return Likelihood(make, _log_of_mean, own, encoder_input=jnp.arcsinh)
 
 
 LIKELIHOODS = {
@@ -206,10 +263,13 @@ LIKELIHOODS = {
     "squared_error": LikelihoodRow("real", make_squared_error),
     "gaussian_learned_scale": LikelihoodRow("real", make_gaussian_learned_scale),
     "gaussian_optimal_scale": LikelihoodRow("real", make_gaussian_optimal_scale),
+    "gaussian_scale_per_column": LikelihoodRow("real", make_gaussian_scale_per_column),
     "gaussian_scale_per_value": LikelihoodRow("real", make_gaussian_scale_per_value),
     "discretized_logistic": LikelihoodRow("levels", make_discretized_logistic),
     "categorical": LikelihoodRow("levels", make_categorical),
+    "one_hot": LikelihoodRow("one_hot", make_one_hot),
     "poisson": LikelihoodRow("counts", make_poisson),
+    "negative_binomial": LikelihoodRow("counts", make_negative_binomial),
 }
 
 
@@ -240,6 +300,10 @@ def _logit_of_mean(xs: Float[Array, "examples *shape"]) -> Float[Array, "*shape"
     # published with Burda et al. (2016).
     mean = jnp.clip(mean_over_examples(xs), 0.001, 0.999)
     return jnp.log(mean) - jnp.log1p(-mean)
+
+
+def _log_of_mean(xs):
+    return jnp.log(mean_over_examples(xs) + 0.01)
 
 
 def _continuous_bernoulli_outputs(xs):

@@ -39,9 +39,10 @@ def make_vae(
     prior: Any = "standard_normal",
     likelihood: Any = "bernoulli",
     latent_dim: int = 50,
-    num_levels: int | Mapping[str, int] = 256,
+    num_levels: int | tuple[int, ...] | Mapping[str, int | tuple[int, ...]] = 256,
     condition: int | tuple[int, ...] | None = None,
-    masked: bool = False,
+    masked: bool | Mapping[str, bool] = False,
+    units: Any = None,
     precision: str = "float32",
     **options: Any,
 ) -> VAE:
@@ -55,10 +56,14 @@ def make_vae(
       prior: a row of PRIORS.
       likelihood: a row of LIKELIHOODS, or {field: row}.
       latent_dim: number of latent dimensions, or of discrete latent variables.
-      num_levels: L of discrete values 0, 1 / (L - 1), ..., 1, or {field: L}.
+      num_levels: L of discrete values 0, 1 / (L - 1), ..., 1, or the numbers of classes of one-hot
+        vectors that follow each other, or {field: one of them}.
       condition: what y is: None (the model has none), the number of classes of a label, or the
         shape of an array.
-      masked: whether x is Masked(values, mask): entries whose mask is 0 are missing.
+      masked: whether x is Masked(values, mask), whose entries of mask 0 are missing, or {field:
+        whether that field is}.
+      units: `datasets.Units` of values that are standardized, whose log-density is that of the
+        data; or {field: Units or None}, or None.
       precision: a row of PRECISIONS; "bfloat16" applies to the layers only, "float64" needs
         `jax.config.update("jax_enable_x64", True)` before any array is made.
       **options: options of these rows, such as `hidden`, `flow_layers` or `likelihood_scale`.
@@ -86,6 +91,8 @@ def make_vae(
             rows["likelihood"][name].make(
                 pick(num_levels, name), **take_options(rows["likelihood"][name], options)
             ),
+            pick(masked, name),
+            pick(units, name),
         )
         for name, each in _by_field(shape).items()
     }
@@ -101,7 +108,6 @@ def make_vae(
         condition=condition,
         compute=compute,
         storage=storage,
-        masked=masked,
     )
     return join_parts(parts)._replace(arguments=arguments | _with_defaults(rows, options))
 
@@ -192,7 +198,8 @@ def make_vae_for(
         likelihood=choose_likelihood(dataset, likelihood),
         num_levels=dataset.by_field("num_levels"),
         condition=choose_condition(dataset) if conditional else None,
-        masked=dataset.is_masked,
+        masked=dataset.masked,
+        units=dataset.by_field("units"),
         **options,
     )
 
@@ -201,17 +208,18 @@ def choose_likelihood(dataset: Any, likelihood: Any = "") -> Any:
     """Return the likelihood of each field of the data: the given one, or else its own.
 
     Raises:
-      ValueError: other fields than those of the data, or a likelihood that is not a density of
+      ValueError: a field that the data do not have, or a likelihood that is not a density of
         their values.
     """
-    if isinstance(likelihood, Mapping) and set(likelihood) != set(dataset.fields):
+    is_by_field = isinstance(likelihood, Mapping)
+    if is_by_field and not set(likelihood) <= set(dataset.fields):
         raise ValueError(
             f"likelihood must name the fields of the data, {', '.join(dataset.fields)}; got "
             f"{', '.join(likelihood)}"
         )
     names = {}
     for field, values in dataset.fields.items():
-        names[field] = pick(likelihood, field) or values.likelihood
+        names[field] = (likelihood.get(field) if is_by_field else likelihood) or values.likelihood
         low, high = values.value_range
         what = f"{dataset.protocol} ({field}: values {low:g} .. {high:g})"
         check_likelihood(names[field], values.kinds, what)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Key
 import numpy as np
 
-from vae_jax.distributions import Distribution, Masked, spread
+from vae_jax.distributions import Distribution, InUnits, Masked, Observed, spread
 from vae_jax.models.likelihoods import Likelihood
 from vae_jax.models.posteriors import Posterior, decoder_input
 from vae_jax.models.priors import Prior
@@ -26,6 +26,10 @@ class Field(NamedTuple):
     values: str
     """What the model sees there, a key of `likelihoods.VALUES`."""
     likelihood: Likelihood
+    masked: bool = False
+    """Whether x is Masked(values, mask) there."""
+    units: Any = None
+    """`datasets.Units`, where log p(x|z) is that of values which the model sees standardized."""
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -48,7 +52,10 @@ class Field(NamedTuple):
         if not isinstance(xs, jax.core.Tracer):
             values = np.asarray(xs)
             self.check_range(float(values.min()), float(values.max()))
-        return {"output_bias": self.likelihood.outputs_at(xs), "own": self.likelihood.own()}
+        return {
+            "output_bias": self.likelihood.outputs_at(xs),
+            "own": self.likelihood.own(self.shape),
+        }
 
     def check_range(self, low: float, high: float) -> None:
         """Refuse examples that the likelihood is not a density of.
@@ -63,12 +70,25 @@ class Field(NamedTuple):
                 f"{ends[0]:g} .. {ends[1]:g}: choose another one, or rescale them"
             )
 
+    def check_masked(self, x: Any, what: str) -> None:
+        """Refuse a mask that the model does not know, or none where it does.
+
+        Raises:
+          ValueError: with the remedy.
+        """
+        if isinstance(x, Masked) and not self.masked:
+            raise ValueError(f"{what} is Masked: make the model by masked=True")
+        if self.masked and not isinstance(x, Masked):
+            raise ValueError(f"this model of masked=True needs {what} as Masked(values, mask)")
+
     def check(self, x: Any, what: str) -> None:
         """Refuse what is not one example, or is stored as integers that stand for other numbers.
 
         Raises:
-          ValueError: with the shape or the type.
+          ValueError: with the shape or the type, or a mask where the model knows none.
         """
+        self.check_masked(x, what)
+        x = x.values if isinstance(x, Masked) else x
         _check_one(x, self.shape, what)
         dtype = jnp.result_type(x)
         if jnp.issubdtype(dtype, jnp.integer) and self.values != "counts":
@@ -80,7 +100,12 @@ class Field(NamedTuple):
     def decode(self, params: Any, outputs: Array) -> Distribution:
         """Return p(x|z) of the decoder's outputs."""
         outputs = self.arrange(outputs) + params["output_bias"]
-        return self.likelihood.make(outputs, params["own"])
+        likelihood = self.likelihood.make(outputs, params["own"])
+        if self.units is not None:
+            ends = (self.units.location, self.units.scale)
+            ends = (jnp.asarray(each, outputs.dtype).reshape(self.shape) for each in ends)
+            likelihood = InUnits(likelihood, *ends, self.units.is_log)
+        return Observed(likelihood) if self.masked else likelihood
 
 
 class Parts(NamedTuple):
@@ -101,8 +126,6 @@ class Parts(NamedTuple):
     """Type of the layers' arithmetic."""
     storage: Any
     """Type of the parameters and of all densities."""
-    masked: bool = False
-    """Whether x is Masked(values, mask)."""
 
     @property
     def is_plain(self) -> bool:
@@ -141,24 +164,22 @@ class Parts(NamedTuple):
           ValueError: other fields, an array of another shape or of stored integers, or a mask
             that the model does not know, or none where it does.
         """
-        self.check_masked(x)
-        x = x.values if isinstance(x, Masked) else x
-        if not self.is_plain and (not isinstance(x, Mapping) or set(x) != set(self.fields)):
-            given = ", ".join(x) if isinstance(x, Mapping) else f"shape {jnp.shape(x)}"
-            raise ValueError(f"x must have the fields {', '.join(self.fields)}; got {given}")
-        for name, field in self.fields.items():
-            field.check(x if self.is_plain else x[name], f"x {name}".rstrip())
+        for name, each in self.by_field(x).items():
+            self.fields[name].check(each, f"x {name}".rstrip())
 
-    def check_masked(self, x: Any) -> None:
-        """Refuse a mask that the model does not know, or none where it does.
+    def by_field(self, x: Any) -> Mapping[str, Any]:
+        """Return the fields of x.
 
         Raises:
-          ValueError: with the remedy.
+          ValueError: other fields than those of the model.
         """
-        if isinstance(x, Masked) and not self.masked:
-            raise ValueError("x is Masked: make the model by masked=True")
-        if self.masked and not isinstance(x, Masked):
-            raise ValueError("this model of masked=True needs x as Masked(values, mask)")
+        if self.is_plain:
+            return {ONLY: x}
+        if not isinstance(x, Mapping) or set(x) != set(self.fields):
+            given = type(x).__name__ if isinstance(x, Masked) else f"shape {jnp.shape(x)}"
+            given = ", ".join(x) if isinstance(x, Mapping) else given
+            raise ValueError(f"x must have the fields {', '.join(self.fields)}; got {given}")
+        return x
 
     def check_z(self, z: Any) -> None:
         """Refuse what is not one z, or its lower layer.
@@ -187,14 +208,14 @@ class Parts(NamedTuple):
                 "init needs examples, whose arrays have a leading axis over examples: wrap those "
                 f"by vae_jax.Examples(x, y), got {type(examples).__name__}"
             )
-        self.check_masked(examples.x)
+        for name, each in self.by_field(examples.x).items():
+            self.fields[name].check_masked(each, f"x {name}".rstrip())
         key_encoder, key_decoder, key_q, key_p = jax.random.split(key, 4)
-        xs, filled = seen(examples.x), filled_up(examples.x)
+        xs, filled = seen(examples.x), self.by_field(filled_up(examples.x))
         x = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:]), xs)
         decoder = self.init_decoders(key_decoder)
-        by_field = {ONLY: filled} if self.is_plain else filled
         likelihood = {
-            name: each.init(jnp.asarray(by_field[name])) for name, each in self.fields.items()
+            name: each.init(jnp.asarray(filled[name])) for name, each in self.fields.items()
         }
         params = {
             "encoder": self.encoder.init(key_encoder, x, self.context)["params"],
@@ -222,7 +243,12 @@ class Parts(NamedTuple):
 
     def encode(self, params: Any, x: Any, y: Any) -> Distribution:
         """Return q(z|x,y) of an example as the encoder sees it (see `seen`)."""
-        outputs = self.apply(self.encoder, params["encoder"], x, self.featurize(y))
+        inputs = {
+            name: self.fields[name].likelihood.encoder_input(each)
+            for name, each in self.by_field(x).items()
+        }
+        inputs = inputs[ONLY] if self.is_plain else inputs
+        outputs = self.apply(self.encoder, params["encoder"], inputs, self.featurize(y))
         return self.posterior.make(params["posterior"], outputs)
 
     def decode(self, params: Any, name: str, z: Any, y: Any) -> Distribution:
@@ -260,7 +286,7 @@ def _check_one(array, shape, what):
 
 def seen(x: Any) -> Any:
     """Return x as the encoder sees it, with zeros for missing entries."""
-    return jnp.where(spread(x.mask, x.values), x.values, 0) if isinstance(x, Masked) else x
+    return _map_masked(lambda x: jnp.where(spread(x.mask, x.values), x.values, 0), x)
 
 
 def seen_vector(x: Any) -> Float[Array, "inputs"]:
@@ -270,9 +296,19 @@ def seen_vector(x: Any) -> Float[Array, "inputs"]:
 
 def filled_up(xs: Any) -> Any:
     """Return examples with each missing entry replaced by the mean of its observed values."""
-    if not isinstance(xs, Masked):
-        return xs
-    mask = spread(xs.mask, xs.values)
-    count = jnp.maximum(jnp.sum(mask, axis=0), 1)
-    mean = jnp.sum(seen(xs), axis=0) / count
-    return jnp.where(mask, xs.values, mean)
+
+    def fill(xs):
+        mask = spread(xs.mask, xs.values)
+        count = jnp.maximum(jnp.sum(mask, axis=0), 1)
+        mean = jnp.sum(seen(xs), axis=0) / count
+        return jnp.where(mask, xs.values, mean)
+
+    return _map_masked(fill, xs)
+
+
+def _map_masked(function, x):
+    # Of the arrays of x, those that have a mask are replaced by function(Masked).
+    def is_masked(node):
+        return isinstance(node, Masked)
+
+    return jax.tree.map(lambda x: function(x) if is_masked(x) else x, x, is_leaf=is_masked)

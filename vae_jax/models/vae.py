@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jax import Array
 
-from vae_jax.distributions import Distribution, Observed, Product
+from vae_jax.distributions import Distribution, Product
 from vae_jax.models.parts import ONLY, Parts, seen
 from vae_jax.models.posteriors import DISCRETE_LATENTS
 
@@ -49,8 +49,7 @@ def join_parts(parts: Parts) -> VAE:
         parts.check_z(z)
         if not parts.is_plain:
             return Product({name: parts.decode(params, name, z, y) for name in parts.fields})
-        likelihood = parts.decode(params, ONLY, z, y)
-        return Observed(likelihood) if parts.masked else likelihood
+        return parts.decode(params, ONLY, z, y)
 
     def prior(params, y=None):
         features = parts.featurize(y)
