@@ -92,7 +92,7 @@ def test_missing_entries_are_filled_in(linear):
 REFUSED = {
     "shape": (lambda model, x: model.encode(x[:, :3]), r"shape \(3,\).* \(5,\)"),
     "one example": (lambda model, x: model.encode(x[0]), "shape"),
-    "missing": (lambda model, x: model.encode(x * np.nan), "NaN"),
+    "missing": (lambda model, x: model.encode(x * np.nan), "missing values"),
     "y": (lambda model, x: model.sample(2, y=1), "given no y"),
     "none": (lambda model, x: model.sample(0), "num must be >= 1"),
     "samples": (lambda model, x: model.elbo(x, 0), "num_samples must be >= 1"),

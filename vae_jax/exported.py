@@ -47,11 +47,15 @@ def export_functions(
       platforms: where the functions are going to run: "cpu", "cuda", "rocm" or "tpu".
 
     Raises:
-      ValueError: a model that is given a part of the image, or that cannot be lowered for one of
-        these platforms.
+      ValueError: a model of a table, or one that is given a part of the image, or that cannot be
+        lowered for one of these platforms.
     """
     if model.dataset.given is not None:
         raise ValueError("a model of the rest of an image cannot be exported to jax")
+    if model.dataset.columns is not None:
+        raise ValueError(
+            "functions of jax take no table: export a model file, without --format=jax"
+        )
     (batch,) = export.symbolic_shape("batch")
     arguments = {
         "encode": _batch_of(batch, values_of(model.dataset.train.x)),
@@ -121,15 +125,38 @@ def _make_sample(model):
 
 
 def _to_model(dataset, x):
-    if not dataset.is_plain:
-        return {name: x[name] / values.maximum for name, values in dataset.fields.items()}
-    if not isinstance(dataset.train.x, Masked):
-        return x / dataset.maximum
-    return Masked(jnp.nan_to_num(x) / dataset.maximum, ~jnp.isnan(x))
+    by_field = {"x": x} if dataset.is_plain else x
+    stored = {"x": dataset.train.x} if dataset.is_plain else dataset.train.x
+    seen = {
+        name: _field_to_model(values, by_field[name], isinstance(stored[name], Masked))
+        for name, values in dataset.fields.items()
+    }
+    return seen["x"] if dataset.is_plain else seen
+
+
+def _field_to_model(values, x, is_masked):
+    mask = ~jnp.isnan(x)
+    filled = jnp.where(mask, x, 1) if is_masked else x
+    if values.units is None:
+        filled = filled / values.maximum
+    else:
+        location, scale = (jnp.reshape(jnp.array(each), values.shape) for each in values.units[:2])
+        filled = ((jnp.log(filled) if values.units.is_log else filled) - location) / scale
+    return Masked(filled, mask) if is_masked else filled
 
 
 def _to_user(dataset, x):
-    return jax.tree.map(lambda leaf, maximum: leaf * maximum, x, dataset.maximum)
+    by_field = {"x": x} if dataset.is_plain else x
+    values = {name: _field_to_user(each, by_field[name]) for name, each in dataset.fields.items()}
+    return values["x"] if dataset.is_plain else values
+
+
+def _field_to_user(values, x):
+    if values.units is None:
+        return x * values.maximum
+    location, scale = (jnp.reshape(jnp.array(each), values.shape) for each in values.units[:2])
+    x = location + scale * x
+    return jnp.exp(x) if values.units.is_log else x
 
 
 def to_zip(functions: Mapping[str, export.Exported], name: str) -> bytes:

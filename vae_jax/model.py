@@ -267,11 +267,7 @@ class Model:
         if self.dataset.given is not None:
             raise ValueError("a model of the rest of an image does not impute: reconstruct does")
         x = self.dataset.train.x
-        masked = jax.tree.map(
-            lambda node: node if isinstance(node, Masked) else Masked(node, node),
-            x,
-            is_leaf=_is_masked,
-        )
+        masked = jax.tree.map(_with_a_mask, x, is_leaf=_is_masked)
         if jax.tree.structure(masked) == jax.tree.structure(x):
             return self
         if "masked" not in self._kept:
@@ -309,6 +305,10 @@ class Model:
 
 def _is_masked(node):
     return isinstance(node, Masked)
+
+
+def _with_a_mask(node):
+    return node if isinstance(node, Masked) else Masked(node, node)
 
 
 def _key(seed):

@@ -34,19 +34,24 @@ def make_impute(vae: Any, num_samples: int, chunk_size: int) -> Callable:
         params, keys = params_and_keys
         weigh = _make_weigh(vae, params, example)
 
+        def weigh_mean(key):
+            log_weight, p = weigh(key)
+            return log_weight, p.mean
+
         def add_chunk(carry, first):
             largest, total, weighted = carry
-            log_weights, p = jax.vmap(weigh)(sample_keys(keys.samples, index, first, chunk_size))
+            of_chunk = sample_keys(keys.samples, index, first, chunk_size)
+            log_weights, means = jax.vmap(weigh_mean)(of_chunk)
             is_one = first + jnp.arange(chunk_size) < num_samples
             log_weights = jnp.where(is_one, log_weights, -jnp.inf)
             now = jnp.maximum(largest, jnp.max(log_weights))
             kept, weights = jnp.exp(largest - now), jnp.exp(log_weights - now)
             weighted = jax.tree.map(
-                lambda sums, means: kept * sums + jnp.tensordot(weights, means, 1), weighted, p.mean
+                lambda sums, each: kept * sums + jnp.tensordot(weights, each, 1), weighted, means
             )
             return (now, kept * total + jnp.sum(weights), weighted), None
 
-        like = jax.eval_shape(lambda key: weigh(key)[1].mean, keys.samples)
+        like = jax.eval_shape(weigh_mean, keys.samples)[1]
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
         lowest = jnp.full(
             (), jnp.finfo(jnp.result_type(float)).min

@@ -132,7 +132,7 @@ def far_from_training(dataset: Any, examples: Any, name: str) -> Iterator[str]:
         margin, units = 2 * (high - low), " (standardized)" if values.units else ""
         if x.min() < low - margin or x.max() > high + margin:
             yield (
-                f"{field!r} of {name} has values in {x.min():g} .. {x.max():g}{units}, but the model "
-                f"was trained on {low:g} .. {high:g}, which codes and bounds hold for: scale them as "
-                "the training data"
+                f"{field!r} of {name} has values in {x.min():g} .. {x.max():g}{units}, but the "
+                f"model was trained on {low:g} .. {high:g}, which codes and bounds hold for: scale "
+                "them as the training data"
             )
