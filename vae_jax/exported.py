@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from vae_jax.distributions import Masked
 from vae_jax.evaluation import evaluation_keys, posterior_means, values_of
 from vae_jax.fast import threefry
+from vae_jax.lookup import look_up
 from vae_jax.model import Model
 
 _README = """Functions of a trained variational autoencoder, serialized by jax {version} for
@@ -29,6 +30,7 @@ Every argument has one row per example, as many as you like; x is in the units o
 the model knows missing entries, they are NaN. encode gives the means of q(z|x), decode those of
 p(x|z), and sample draws x, one for each of the seeds, which are any numbers.
 """
+_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _FIRST = {"encode": "x", "decode": "z", "sample": "seeds"}
 
 
@@ -53,9 +55,9 @@ def export_functions(
     if model.dataset.given is not None:
         raise ValueError("a model of the rest of an image cannot be exported to jax")
     if model.dataset.columns is not None:
-        raise ValueError(
-            "functions of jax take no table: export a model file, without --format=jax"
-        )
+        raise ValueError("functions of jax take no table: write a model file, without --format=jax")
+    for platform in platforms:
+        look_up(dict.fromkeys(_PLATFORMS), platform, "platforms")
     (batch,) = export.symbolic_shape("batch")
     arguments = {
         "encode": _batch_of(batch, values_of(model.dataset.train.x)),

@@ -166,7 +166,7 @@ class Model:
           x: the examples; NaN where an entry is missing.
           num_samples: samples of z per example.
           draws: draw so many values of p(x_missing | x_observed) instead, by importance
-            resampling; the result has a first axis more, over the draws.
+            resampling; the result has a first axis more, over the draws, or is a list of tables.
           y, seed: as of `encode`.
         """
         check_whole(1, _MOST_SAMPLES, num_samples=num_samples)
@@ -186,6 +186,8 @@ class Model:
             masked._fill(examples.x, jax.tree.map(lambda leaf, i=i: leaf[:, i], filled))
             for i in range(draws)
         ]
+        if self.dataset.columns is not None:
+            return each
         return jax.tree.map(lambda *parts: np.stack(parts), *each)
 
     def classify(self, x: Any, *, seed: int = 0) -> np.ndarray:
