@@ -48,5 +48,5 @@ def test_functions_run_with_jax_alone(tmp_path):
 
 
 def test_a_platform_that_there_is_not_is_refused():
-    with pytest.raises(ValueError, match="platforms='abacus' is unknown.*cuda"):
+    with pytest.raises(ValueError, match=r"platforms='abacus' is unknown.*cuda"):
         export_functions(make_model(), ["abacus"])
