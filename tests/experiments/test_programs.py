@@ -149,7 +149,7 @@ INPUTS = {
     "wrong key": ({"z": ZEROS}, {}, "no key 'x'; its keys: z"),
     "objects": ({"x": np.array([{}])}, {}, "cannot read"),
     "words": ({"x": np.array(["a"])}, {}, "must be numbers"),
-    "nan": ({"x": NOT_A_NUMBER}, {}, "128 values that are NaN or infinite"),
+    "nan": ({"x": NOT_A_NUMBER}, {}, "has missing values, but the model was trained on whole"),
     "too large": ({"x": np.full((2, 8, 8, 1), 1e300)}, {}, "128 values that are NaN or infinite"),
     "lengths": ({"x": ZEROS, "y": np.zeros(3)}, {}, "2 examples, but 'y' has shape (3,)"),
     "shape": ({"x": ZEROS[..., 0]}, {}, "shape (8, 8), but those of the model have"),

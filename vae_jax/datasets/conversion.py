@@ -37,7 +37,8 @@ def examples_from(
         y = None if y is None else check_condition(y, count, name)
         return Examples(_in_stored_units(outline, x), y)
     x, mask = _by_field(outline, given, mask, name)
-    x, y = check_examples(x, y, name, mask, np.float64)
+    is_standardized = any(values.units for values in outline.fields.values())
+    x, y = check_examples(x, y, name, mask, np.float64 if is_standardized else np.float32)
     for field, values in outline.fields.items():
         x[field] = _with_mask_of(x[field], outline, field, f"{field!r} of {name}")
         _check_values(x[field], values, f"{field!r} of {name}", outline.protocol)
@@ -94,7 +95,11 @@ def _ends(description):
 
 
 def _in_stored_units(outline, x):
-    return {name: _standardized(values, x[name]) for name, values in outline.fields.items()}
+    stored = {name: _standardized(values, x[name]) for name, values in outline.fields.items()}
+    for name, each in stored.items():
+        if not np.isfinite(jax.tree.leaves(each)[0]).all():
+            raise ValueError(f"{name!r} has values far beyond those the model was trained on")
+    return stored
 
 
 def _standardized(description, x):
@@ -103,7 +108,7 @@ def _standardized(description, x):
     if description.units is None:
         return x if x.dtype == np.uint8 else x.astype(np.float32)
     location, scale = _ends(description)
-    with np.errstate(divide="ignore"):  # of missing values, which are 0
+    with np.errstate(divide="ignore", over="ignore"):  # missing values are 0
         x = np.log(x) if description.units.is_log else x
         return ((x - location) / scale).astype(np.float32)
 

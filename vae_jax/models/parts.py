@@ -176,8 +176,10 @@ class Parts(NamedTuple):
         if self.is_plain:
             return {ONLY: x}
         if not isinstance(x, Mapping) or set(x) != set(self.fields):
-            given = type(x).__name__ if isinstance(x, Masked) else f"shape {jnp.shape(x)}"
-            given = ", ".join(x) if isinstance(x, Mapping) else given
+            if isinstance(x, Mapping):
+                given = ", ".join(x)
+            else:
+                given = "Masked" if isinstance(x, Masked) else f"shape {jnp.shape(x)}"
             raise ValueError(f"x must have the fields {', '.join(self.fields)}; got {given}")
         return x
 
