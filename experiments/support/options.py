@@ -53,7 +53,8 @@ def resolve(
 def with_names(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config as JSON can hold it: rows of one's own are described by their name."""
     blocks = {}
-    for block, tables in TABLES.items():
+    for block in TABLES.keys() & config.keys():
+        tables = TABLES[block]
         rows = {field: config[block][field] for field in tables}
         own = {field: row for field, row in rows.items() if not isinstance(row, str)}
         described = {field: OWN_ROW + name_of(row) for field, row in own.items()}
