@@ -22,10 +22,8 @@ from experiments.support import cli, console, measurement, run_folder
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_member_params
 from experiments.support.memory import check_evaluation_memory
-from experiments.support.options import by_field
 from vae_jax import datasets, evaluation, models
-from vae_jax.distributions import FullGaussian, Gaussian, Masked
-from vae_jax.lookup import pick
+from vae_jax.distributions import FullGaussian, Gaussian
 
 
 def encode_examples(
@@ -69,10 +67,8 @@ def make_describe(vae: Any, key: Any) -> Callable:
     def describe(params, index, example):
         x, y = example
         q = vae.encode(params, x, y)
-        # Only a Gaussian's mean is a typical code: the mean of one-hot vectors is not a value of z.
-        has_mean = isinstance(q, Gaussian | FullGaussian)
-        z = q.mean if has_mean else q.sample(jax.random.fold_in(key, index))
-        scale = {"scale": q.scale} if has_mean else {}
+        z = evaluation.typical_code(jax.random.fold_in(key, index), q)
+        scale = {"scale": q.scale} if isinstance(q, Gaussian | FullGaussian) else {}
         return scale | {"reconstruction": vae.decode(params, z, y).mean}
 
     return evaluation.over_examples(describe)
@@ -109,107 +105,6 @@ def fill_labels(
     return examples._replace(y=y), {"y": y, "label_probabilities": q}
 
 
-def check_fits(run: Run, examples: datasets.Examples, name: str) -> None:
-    """Refuse examples of another shape or in other units than the run's, or without the y it needs.
-
-    Of a table, `datasets.examples_from` has checked the columns.
-
-    Raises:
-      ValueError: with what was given and what is expected; `name` says whose they are.
-    """
-    dataset, x = run.dataset, examples.x
-    likelihood = by_field(run.config.vae.likelihood)
-    for field, values in dataset.fields.items() if dataset.columns is None else ():
-        array = x if dataset.is_plain else x[field]
-        if isinstance(array, Masked):
-            array = np.where(array.mask, array.values, values.maximum * values.value_range[0])
-        kind = models.LIKELIHOODS[pick(likelihood, field)].values
-        check_array_fits(array, values, kind, f"{field!r} of {name}", dataset.protocol)
-        warn_of_range(array, values, f"{field!r} of {name}")
-    if run.is_conditional and dataset.given is None:
-        check_condition(examples.y, dataset.condition, name, run.objective.classify is not None)
-
-
-def check_condition(
-    y: np.ndarray | None, condition: Any, name: str, may_be_missing: bool = False
-) -> None:
-    """Refuse a y that is missing (None, or the label -1), out of range or of another shape.
-
-    Raises:
-      ValueError: with what is expected; `name` says whose it is.
-    """
-    if y is None:
-        if may_be_missing:
-            return
-        raise ValueError(f"{name} has no key 'y', which the model of this run is given")
-    if isinstance(condition, int):
-        least = -1 if may_be_missing else 0
-        if y.ndim != 1 or y.dtype.kind not in "ui" or y.min() < least or y.max() >= condition:
-            missing = " (or -1, missing)" if may_be_missing else ""
-            raise ValueError(
-                f"'y' of {name} must be integers 0 .. {condition - 1}{missing}, one per example; "
-                f"got shape {y.shape} of type {y.dtype} in {y.min()} .. {y.max()}"
-            )
-    elif y.shape[1:] != condition:
-        raise ValueError(f"'y' of {name} has shape {y.shape[1:]} per example, not {condition}")
-
-
-def check_array_fits(
-    x: np.ndarray, values: datasets.Values, kind: str, name: str, protocol: str
-) -> None:
-    """Refuse an array of another shape, or in other units, than the run's.
-
-    Args:
-      x: the array.
-      values: those of the run's data.
-      kind: what the likelihood is a density of, a key of `models.VALUES`.
-      name: says whose array it is.
-      protocol: that of the run's data.
-
-    Raises:
-      ValueError: with what was given and what is expected.
-    """
-    if x.shape[1:] != values.shape:
-        raise ValueError(
-            f"{name} has examples of shape {x.shape[1:]}, but those of the run have shape "
-            f"{values.shape} ({protocol})"
-        )
-    low, high, maximum = x.min(), x.max(), values.maximum
-    is_within, is_integer = 0 <= low <= high <= maximum, bool(np.all(x == np.round(x)))
-    kind = "unit" if values.binarization == "dynamic" else kind
-    fits, units = {
-        "bits": (np.all((x == 0) | (x == maximum)), f"bits, stored as 0 and {maximum:g}"),
-        "unit": (is_within, f"values in 0 .. {maximum:g}"),
-        "levels": (is_within and is_integer, f"integers 0 .. {maximum:g}"),
-        "counts": (low >= 0 and is_integer, "integers >= 0"),
-        "real": (True, f"values in units of which {maximum:g} stands for 1"),
-    }[kind]
-    # Values in 0 .. 1, where the run divides by 255: nobody has so dark images, but many divide.
-    if not fits or 0 < high <= 1 < maximum:
-        raise ValueError(
-            f"{name} has values in {low:g} .. {high:g}, but the run was trained on {units} "
-            f"({protocol})"
-        )
-
-
-def warn_of_range(x: np.ndarray, values: datasets.Values, name: str) -> None:
-    """Say that values lie far outside of those that the run was trained on.
-
-    Args:
-      x: the array.
-      values: those of the run's data.
-      name: says whose array it is.
-    """
-    low, high = (values.maximum * end for end in values.value_range)
-    margin, units = 2 * (high - low), " (standardized)" if values.units else ""
-    if x.min() < low - margin or x.max() > high + margin:
-        console.say(
-            f"warning: {name} has values in {x.min():g} .. {x.max():g}{units}, but the run was "
-            f"trained on {low:g} .. {high:g}, which codes and bounds hold for: scale them as the "
-            "training data"
-        )
-
-
 def read_examples(outline: datasets.Dataset, source: str, name: str) -> datasets.Examples:
     """Return the examples of an npz, or the rows of a table, in the form of the run's own.
 
@@ -223,17 +118,23 @@ def read_examples(outline: datasets.Dataset, source: str, name: str) -> datasets
     return datasets.examples_from(outline, x, y, name, mask)
 
 
-def encode_file(workdir: str, source: str, output: str, member: int, num_samples: int) -> None:
+def encode_file(
+    workdir: str, source: str, output: str, member: int, num_samples: int, given: Any = None
+) -> None:
     """Encode the examples of one npz and write another.
+
+    `given` is the config that defines rows of the run's own.
 
     Raises:
       ValueError: a run, a member or examples that cannot be used.
       OSError: the output cannot be written.
     """
     name = f"--input={source}"
-    run, how_measured, params = load_member_params(workdir, member)
+    run, how_measured, params = load_member_params(workdir, member, given=given)
     examples = read_examples(run.dataset, source, name)
-    check_fits(run, examples, name)
+    models.check_fits(run.vae, run.dataset, examples, name, run.objective.classify is not None)
+    for line in models.far_from_training(run.dataset, examples, name):
+        console.say(f"warning: {line}")
     count = datasets.num_examples(examples)
     batch_size = min(how_measured.batch_size, count)
     how_measured = how_measured._replace(num_samples=num_samples, batch_size=batch_size)
@@ -256,7 +157,10 @@ def main() -> None:
     given = flags.FLAGS
     with cli.user_errors():
         cli.use_machine_flags()
-        encode_file(given.workdir, given.input, given.output, given.member, given.num_samples)
+        config = cli.given_config()
+        encode_file(
+            given.workdir, given.input, given.output, given.member, given.num_samples, config
+        )
 
 
 if __name__ == "__main__":

@@ -128,10 +128,12 @@ def open_model(given: Mapping[str, Any]) -> tuple[Run, Evaluation, Any, Path]:
     Raises:
       ValueError: not exactly one of a folder and a config, or one that cannot be used.
     """
-    if (given["workdir"] is None) == (given["config"] is None):
-        raise ValueError("give either --workdir=DIR, a trained run, or --config=FILE, a fresh one")
+    if given["workdir"] is None and given["config"] is None:
+        raise ValueError("give --workdir=DIR, a trained run, or --config=FILE, a fresh one")
     if given["workdir"] is not None:
-        run, how_measured, params = load_member(given["workdir"], given["member"], with_data=True)
+        run, how_measured, params = load_member(
+            given["workdir"], given["member"], with_data=True, given=given["config"]
+        )
         default = Path(given["workdir"]) / "estimators.json"
         return run, how_measured, params, Path(given["output"] or default)
     if given["output"] is None:

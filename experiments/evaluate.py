@@ -131,7 +131,7 @@ def main() -> None:
         elif options:
             raise ValueError(f"--{next(iter(options))} is an option of --report")
         run_folder.check_places(workdir)
-        run, how_measured, state = load_run(workdir)
+        run, how_measured, state = load_run(workdir, given=cli.given_config())
         run_folder.check_figures(workdir / "figures", plots.figure_folders(run))
         if flags.FLAGS.num_samples is not None:
             how_measured = how_measured._replace(num_samples=flags.FLAGS.num_samples)

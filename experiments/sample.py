@@ -102,9 +102,17 @@ def draw_picture(means: np.ndarray, title: str) -> Any:
 
 
 def sample_to_file(
-    workdir: str, output: str, member: int, num: int, seed: int, label: int | None = None
+    workdir: str,
+    output: str,
+    member: int,
+    num: int,
+    seed: int,
+    label: int | None = None,
+    given: Any = None,
 ) -> None:
     """Draw `num` samples of a trained member, write them and a picture beside them.
+
+    `given` is the config that defines rows of the run's own.
 
     Raises:
       ValueError: a run, a member or a name that cannot be used.
@@ -116,7 +124,7 @@ def sample_to_file(
     is_conditional = run_folder.read_config(Path(workdir)).vae.conditional
     is_label = isinstance(run_folder.read_outline(Path(workdir)).condition, int)
     # Where y is an array, it is taken from the test examples.
-    run, how_measured, params = load_member(workdir, member, is_conditional and not is_label)
+    run, how_measured, params = load_member(workdir, member, is_conditional and not is_label, given)
     batch_size = min(how_measured.batch_size, num)
     track = console.track("samples", batch_size)
     with run_folder.output_file(path) as file, run_folder.output_file(picture) as image:
@@ -140,7 +148,13 @@ def main() -> None:
     with cli.user_errors():
         cli.use_machine_flags()
         sample_to_file(
-            given.workdir, given.output, given.member, given.num, given.seed, given.label
+            given.workdir,
+            given.output,
+            given.member,
+            given.num,
+            given.seed,
+            given.label,
+            cli.given_config(),
         )
 
 

@@ -30,6 +30,11 @@ if TYPE_CHECKING:  # for type checkers, what __getattr__ gives at run time
     from vae_jax.evaluation import make_measure as make_measure
     from vae_jax.evaluation import map_examples as map_examples
     from vae_jax.fast.threefry import key as key
+    from vae_jax.fitting import Fitted as Fitted
+    from vae_jax.fitting import fit as fit
+    from vae_jax.model import Model as Model
+    from vae_jax.model_file import load_model as load_model
+    from vae_jax.model_file import save_model as save_model
     from vae_jax.models import make_vae as make_vae
     from vae_jax.models import make_vae_for as make_vae_for
     from vae_jax.objectives import make_objective as make_objective
@@ -45,13 +50,17 @@ if TYPE_CHECKING:  # for type checkers, what __getattr__ gives at run time
 _PUBLIC = {
     "TABLES": "tables",
     "Examples": "datasets",
+    "Fitted": "fitting",
     "EvaluationKeys": "evaluation",
+    "Model": "model",
     "evaluation_keys": "evaluation",
     "expected_examples": "datasets",
+    "fit": "fitting",
     "from_arrays": "datasets",
     "init_members": "training",
     "key": "fast.threefry",
     "load_dataset": "datasets",
+    "load_model": "model_file",
     "make_batches": "datasets",
     "make_measure": "evaluation",
     "make_objective": "objectives",
@@ -62,6 +71,7 @@ _PUBLIC = {
     "make_vae": "models",
     "make_vae_for": "models",
     "map_examples": "evaluation",
+    "save_model": "model_file",
     "select_member": "training",
     "to_model_examples": "datasets",
 }

@@ -1,17 +1,40 @@
-"""Checkpoints of a run: arrays in orbax's format, and a digest of them; nothing is pickled."""
+"""Checkpoints of a run: arrays in orbax's format, and a digest of them; nothing is pickled.
 
-from collections.abc import Iterator
+And files that are written in one move.
+"""
+
+from collections.abc import Iterator, Mapping
 import contextlib
 import gc
 import hashlib
+import os
 from pathlib import Path
 import shutil
 import sys
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+
+@contextlib.contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file atomically; nothing remains after an exception.
+
+    Raises:
+      OSError: it cannot be written, which is known before anything is computed.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file to be written")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -59,13 +82,13 @@ def save(checkpoints: Any, step: int, state: Any) -> None:
     # which restores on any number of devices.
     copied = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _key_words(state))
     items = ocp.args.Composite(
-        state=ocp.args.StandardSave(copied), digest=ocp.args.JsonSave({"blake2b": digest(copied)})
+        state=ocp.args.StandardSave(copied), digest=ocp.args.JsonSave({"by_name": digest(copied)})
     )
     with _write_errors(checkpoints.directory):
         checkpoints.save(step, args=items)
 
 
-def restore_newest(folder: str | Path, state_like: Any) -> tuple[Any | None, list[int]]:
+def restore_newest(folder: str | Path, state_like: Any = None) -> tuple[Any | None, list[int]]:
     """Return the newest state that is whole, or None, and the steps of newer, damaged ones.
 
     A checkpoint is whole if it can be read and its arrays have the digest that they had when they
@@ -73,25 +96,57 @@ def restore_newest(folder: str | Path, state_like: Any) -> tuple[Any | None, lis
 
     Args:
       folder: what was given to `open_checkpoints`; it need not exist.
-      state_like: a state of the same structure, shapes and types.
+      state_like: a state of the same structure, shapes and types; None: the state is returned as
+        nested dictionaries and lists of numpy arrays, those of keys being their words.
     """
     import orbax.checkpoint as ocp
 
-    target = jax.eval_shape(_key_words, state_like)
-    items = ocp.args.Composite(
-        state=ocp.args.StandardRestore(target), digest=ocp.args.JsonRestore()
-    )
+    items = ocp.args.Composite(state=ocp.args.StandardRestore(), digest=ocp.args.JsonRestore())
     steps = sorted((int(p.name) for p in Path(folder).glob("*") if p.name.isdigit()), reverse=True)
     for count, step in enumerate(steps):
         # A reader for each step: orbax fails in many ways on a damaged folder, and what one failure
         # leaves behind must not affect the next step.
         with contextlib.suppress(Exception), open_checkpoints(folder, keep=len(steps)) as reader:
             restored = reader.restore(step, args=items)
-            fits = jax.eval_shape(lambda s: s, restored.state) == target
-            if fits and restored.digest["blake2b"] == digest(restored.state):
-                return jax.tree.map(_as_key_if_one, state_like, restored.state), steps[:count]
+            state = restored.state if state_like is None else _fit(restored.state, state_like)
+            if restored.digest["by_name"] == digest(restored.state):
+                return state, steps[:count]
         _collect_silently()
     return None, steps
+
+
+def _fit(read, state_like):
+    words = arrange(named_leaves(read), jax.eval_shape(_key_words, state_like))
+    return jax.tree.map(_as_key_if_one, state_like, words)
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """Return the leaves of a pytree by their place in it, such as "vae/decoder/Dense_0/bias"."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {_name(path): leaf for path, leaf in leaves}
+
+
+def arrange(named: Mapping[str, Any], tree_like: Any) -> Any:
+    """Return what `named_leaves` returned in its structure again, that of `tree_like`.
+
+    Raises:
+      ValueError: names that are missing or unknown, or an array of another shape or type.
+    """
+    likes = named_leaves(tree_like)
+    if named.keys() != likes.keys():
+        differ = ", ".join(sorted(named.keys() ^ likes.keys()))
+        raise ValueError(f"arrays that are not on both sides: {differ}")
+    for name, like in likes.items():
+        if (named[name].shape, named[name].dtype) != (like.shape, like.dtype):
+            raise ValueError(
+                f"{name} has shape {named[name].shape} and type {named[name].dtype}, not "
+                f"{like.shape} and {like.dtype}"
+            )
+    return jax.tree_util.tree_map_with_path(lambda path, _: named[_name(path)], tree_like)
+
+
+def _name(path):
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _is_key(leaf):
@@ -126,11 +181,11 @@ def discard(folder: str | Path, steps: list[int]) -> None:
 
 
 def digest(state: Any) -> str:
-    """Return a hash of every array of a pytree, with its place, type and shape."""
+    """Return a hash of every array of a pytree, with its name (`named_leaves`), type and shape."""
     hashed = hashlib.blake2b(digest_size=16)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(_key_words(state)):
+    for name, leaf in sorted(named_leaves(_key_words(state)).items()):
         array = np.ascontiguousarray(leaf)
-        hashed.update(f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}".encode())
+        hashed.update(f"{name}{array.dtype}{array.shape}".encode())
         hashed.update(array)
     return hashed.hexdigest()
 

@@ -13,22 +13,64 @@ import re
 from typing import Any
 
 _MOST_FINITE = 3.4e38  # of a float32
+OWN_ROW = "own row "  # begins what stands in a description for a row that is no table's
 
 
-def look_up(table: Mapping[str, Any], name: str, argument: str) -> Any:
-    """Return table[name]; `argument` says in an error where the name came from.
+def look_up(table: Mapping[str, Any], name: Any, argument: str) -> Any:
+    """Return table[name], or a row of one's own that is given in the place of a name.
+
+    Args:
+      table: by name.
+      name: one of its names, or a row like those of the table.
+      argument: says in an error where the name came from.
 
     Raises:
       ValueError: no such row; the message names the nearest row and all of them.
     """
+    if not isinstance(name, str):
+        return _check_row(table, name, argument)
     if name in table:
         return table[name]
     raise ValueError(f"{argument}={name!r} is unknown{_hint(name, table)}; known: {_list(table)}")
 
 
+def _check_row(table, row, argument):
+    like = next(iter(table.values()))
+    if callable(row) if callable(like) else isinstance(row, type(like)):
+        return row
+    kind = "a function" if callable(like) else f"a {type(like).__name__}"
+    raise ValueError(f"{argument} must be a name ({_list(table)}) or {kind}, got {row!r}")
+
+
+def name_of(row: Any) -> str:
+    """Return what a row is called: its name, or that of the function of a row of one's own."""
+    return row if isinstance(row, str) else getattr(_function(row), "__name__", repr(row))
+
+
+def own_rows(rows: Mapping[str, Any]) -> list[str]:
+    """Return "argument=name" of those rows that are one's own, or stand for one in a description.
+
+    Args:
+      rows: {argument that names a row: a name, {field: name}, or a row}.
+    """
+    return [
+        f"{argument}={name_of(row).removeprefix(OWN_ROW)}"
+        for argument, value in rows.items()
+        for row in (value.values() if isinstance(value, Mapping) else [value])
+        if not isinstance(row, str) or row.startswith(OWN_ROW)
+    ]
+
+
 def pick(table: Any, field: str) -> Any:
     """Return a field's entry of a dictionary, or what serves all fields."""
     return table[field] if isinstance(table, Mapping) else table
+
+
+def by_field(text: Any) -> Any:
+    """Read "name" as it is, and "field=name,field=name" as a dictionary."""
+    if not isinstance(text, str) or "=" not in text:
+        return text
+    return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
 
 
 def options_of(row: Any) -> dict[str, Any]:
@@ -45,7 +87,7 @@ def take_options(row: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def unused_options(
     options: Mapping[str, Any],
-    chosen: Iterable[tuple[str, str]],
+    chosen: Iterable[tuple[str, Any]],
     tables: Mapping[str, Mapping[str, Any]],
     undecided: Iterable[str] = (),
 ) -> dict[str, str]:
@@ -53,16 +95,16 @@ def unused_options(
 
     Args:
       options: by name.
-      chosen: (argument, name of the row) pairs, whose names are in their tables.
+      chosen: (argument, name of the row, or the row) pairs, whose names are in their tables.
       tables: {argument that names a row: its table}.
       undecided: arguments whose row is chosen later: an option of any row of their tables may be
         taken.
     """
     chosen = list(chosen)
-    rows = [tables[argument][name] for argument, name in chosen]
+    rows = [look_up(tables[argument], name, argument) for argument, name in chosen]
     rows += [row for argument in undecided for row in tables[argument].values()]
     taken = {option for row in rows for option in options_of(row)}
-    names = ", ".join(f"{argument}={name!r}" for argument, name in chosen)
+    names = ", ".join(f"{argument}={name_of(name)!r}" for argument, name in chosen)
     return {
         option: f"{option}={value!r} is {_who_takes(option, tables)}; chosen: {names}"
         for option, value in options.items()
@@ -72,7 +114,7 @@ def unused_options(
 
 def check_options(
     options: Mapping[str, Any],
-    chosen: Iterable[tuple[str, str]],
+    chosen: Iterable[tuple[str, Any]],
     tables: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Refuse an option that no chosen row takes.

@@ -14,7 +14,7 @@ from experiments.support.processes import choose_devices, members_at_once
 from experiments.support.sweeps import Member, plan_members, sweepable
 from vae_jax import datasets, evaluation, models, objectives, training
 from vae_jax.fast import threefry
-from vae_jax.lookup import check_not_negative, check_options, take_options
+from vae_jax.lookup import check_not_negative, check_options, look_up, take_options
 from vae_jax.tables import TABLES
 
 _WARMUP_STEPS = 100
@@ -187,7 +187,9 @@ def with_likelihood(
     """
     with errors_of("vae"):
         names = models.choose_likelihood(dataset, by_field(config.vae.likelihood))
-        if not isinstance(names, str):
+        if not isinstance(config.vae.likelihood, str):
+            return config  # a row of its own, whose options are resolved
+        if isinstance(names, Mapping):
             names = ",".join(f"{field}={name}" for field, name in names.items())
         block = config.vae.to_dict() | {"likelihood": names}
         block, _ = resolve_block(block, TABLES["vae"])
@@ -248,9 +250,9 @@ def build_optimizer(
         schedule,
         num_steps=num_steps,
         warmup_steps=warmup_steps,
-        **take_options(training.SCHEDULES[schedule], options),
+        **take_options(look_up(training.SCHEDULES, schedule, "schedule"), options),
     )
-    taken = take_options(training.OPTIMIZERS[name], options)
+    taken = take_options(look_up(training.OPTIMIZERS, name, "name"), options)
     return training.make_optimizer(name, shape, clip_norm=clip_norm, **taken)
 
 

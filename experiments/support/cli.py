@@ -6,7 +6,6 @@ import difflib
 import functools
 import logging as std_logging
 import runpy
-import signal
 import sys
 from typing import Any, NoReturn
 
@@ -17,6 +16,9 @@ from experiments import FAILURE, STOPPED, USER_ERROR, end_at_once
 from experiments.support.console import Output
 from experiments.support.processes import make_cores_devices
 from vae_jax.datasets.cache import cache_dir
+from vae_jax.progress import deferred_stop
+
+__all__ = ["deferred_stop"]
 
 
 def fail(message: object, exit_code: int = USER_ERROR) -> NoReturn:
@@ -175,6 +177,23 @@ def define_machine_flags() -> None:
     """Define the flags of a program that uses a trained run: its device and compiled programs."""
     flags.DEFINE_string("device", "auto", "auto, cpu, gpu or tpu")
     flags.DEFINE_string("compilation_cache", "", "folder of compiled programs, or off")
+    if "config" not in flags.FLAGS:
+        flags.DEFINE_string("config", None, "the run's config, where it defines rows of its own")
+
+
+def given_config() -> Any:
+    """Return the config that --config names, which defines rows of its own; None without it.
+
+    Raises:
+      ValueError: a file that cannot be read, or that defines no config.
+    """
+    path = flags.FLAGS.config
+    if path is None or not isinstance(path, str):
+        return path
+    try:
+        return runpy.run_path(path)["get_config"]()
+    except Exception as error:  # a config file may raise anything
+        raise ValueError(f"--config={path}: {type(error).__name__}: {error}") from error
 
 
 def use_machine_flags() -> None:
@@ -185,25 +204,3 @@ def use_machine_flags() -> None:
     """
     choose_device(flags.FLAGS.device)
     keep_compiled(flags.FLAGS.compilation_cache)
-
-
-@contextlib.contextmanager
-def deferred_stop() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C and SIGTERM ask for a stop instead of tearing the program apart.
-
-    Yields stop_requested(). A second signal acts as it did before.
-    """
-    requested = []
-    previous = {}
-
-    def request(number, frame):
-        requested.append(number)
-        signal.signal(number, previous[number])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, request)
-    try:
-        yield lambda: bool(requested)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

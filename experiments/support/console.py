@@ -1,41 +1,31 @@
 """What a run says on the screen: header, progress, tables."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import contextlib
 import io
-import math
 import os
 import sys
-import threading
-import time
 from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-_SECONDS_BETWEEN_LINES = 5.0
+from vae_jax.progress import (
+    console,
+    format_number,
+    print_numbers,
+    progress_bar,
+    say,
+    say_if_slow,
+    track,
+)
 
+__all__ = ["console", "progress_bar", "say", "say_if_slow", "track"]
 
-# {name of a number: (its label in the final table of one member, its format)}
-_ROWS = {
-    "elbo": ("test ELBO (nats)", ".2f"),
-    "nll": ("-log p(x) (nats)", ".2f"),
-    "nll_standard_error_over_examples": ("its standard error over examples", ".2f"),
-    "bits_per_dim": ("bits per dimension", ".3f"),
-    "kl": ("KL(q(z|x) || p(z)) (nats)", ".2f"),
-    "reconstruction": ("reconstruction, E log p(x|z) (nats)", ".2f"),
-    "active_units": ("active units", ".0f"),
-    "active_units_upper": ("active units of the upper layer", ".0f"),
-    "accuracy": ("accuracy of q(y|x)", ".3f"),
-    "training_seconds": ("training (seconds)", ".1f"),
-    "evaluation_seconds": ("evaluation (seconds)", ".1f"),
-}
-# The same for the tables of several members and runs, which have a column for each.
+# {name of a number: (its label, its format)} in the tables of several members and runs, which have
+# a column for each.
 COLUMNS = {
     "elbo": ("ELBO", ".2f"),
     "nll": ("-log p(x)", ".2f"),
@@ -95,11 +85,6 @@ def print_header(rows: Mapping[str, str]) -> None:
         console.print(f"[bold]{name:<{width}}[/bold]  {escape(value)}")
 
 
-def say(line: str) -> None:
-    """Print one line."""
-    console.print(escape(line))
-
-
 def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]) -> None:
     """Print the final table.
 
@@ -107,11 +92,7 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
     standard error over seeds of each point of the sweep.
     """
     if len(members) == 1:
-        table = Table(title=title, title_justify="left", show_header=False)
-        for name, (label, form) in _ROWS.items():
-            if name in numbers:
-                table.add_row(label, _cell(numbers[name], form))
-        console.print(table)
+        print_numbers(title, numbers)
         return
     table = Table(title=f"{title} (test set, nats)", title_justify="left")
     table.add_column("")
@@ -119,7 +100,9 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
     for label, _ in columns.values():
         table.add_column(label, justify="right")
     for i, member in enumerate(members):
-        row = [_cell(numbers[name]["members"][i], form) for name, (_, form) in columns.items()]
+        row = [
+            format_number(numbers[name]["members"][i], form) for name, (_, form) in columns.items()
+        ]
         table.add_row(member, *row)
     table.add_section()
     for point in numbers["elbo"]["points"]:
@@ -128,90 +111,11 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
     console.print(table)
 
 
-def _cell(value: float | None, form: str) -> str:
-    return "failed" if value is None else format(value, form)
-
-
 def _spread(point: Mapping[str, Any], form: str) -> str:
     if point["standard_error"] is None:
-        return _cell(point["mean"], form)
+        return format_number(point["mean"], form)
     digits = max(form, ".2f")  # of the error: two at least
     return f"{point['mean']:{form}} +- {point['standard_error']:{digits}}"
-
-
-@contextlib.contextmanager
-def progress_bar(total: int, done: int, examples: int) -> Iterator[Callable[[int, str], None]]:
-    """Show the progress of long work: yields update(done, text).
-
-    A bar with rate and time left on a terminal; elsewhere a line every few seconds.
-
-    Args:
-      total: steps to do.
-      done: steps done before.
-      examples: examples per step, for examples per second.
-    """
-    start, begin, last = time.monotonic(), done, -math.inf
-
-    def rate(now_done):
-        nonlocal start, begin
-        if begin == done:  # the first call compiled: the rate counts from its end
-            start, begin = time.monotonic(), now_done
-        return (now_done - begin) / max(time.monotonic() - start, 1e-9)
-
-    def line(now_done, text):
-        nonlocal last
-        if time.monotonic() - last < _SECONDS_BETWEEN_LINES and now_done != total:
-            return
-        last = time.monotonic()
-        speed = rate(now_done)
-        left = (total - now_done) / speed if speed else 0
-        pace = f"{speed * examples:,.0f} examples/s, {left:.0f} s left" if speed else "compiled"
-        print(f"{now_done}/{total}  {text}  {pace}", flush=True)
-
-    if not console.is_terminal:
-        with say_if_slow(f"{done}/{total}  compiling, or computing the first of them") as is_told:
-
-            def tell(now_done, text):
-                is_told()
-                line(now_done, text)
-
-            yield tell
-        return
-    columns = (
-        BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.description}"),
-        TextColumn("{task.fields[rate]:,.0f} examples/s, left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("compiling", total=total, completed=done, rate=0)
-        yield lambda now_done, text: bar.update(
-            task, completed=now_done, description=text, rate=rate(now_done) * examples
-        )
-
-
-@contextlib.contextmanager
-def say_if_slow(text: str, seconds: float = 20.0) -> Iterator[Callable[[], None]]:
-    """Print a line if the context takes longer than so many seconds; yields what prevents it."""
-    timer = threading.Timer(seconds, say, [text])
-    timer.daemon = True  # it must not keep a program alive that has failed
-    timer.start()
-    try:
-        yield timer.cancel
-    finally:
-        timer.cancel()
-
-
-def track(description: str, batch_size: int) -> Callable[[Sequence], Iterable]:
-    """Return a function that wraps a sequence of batches with a progress bar of that name."""
-
-    def wrap(batches):
-        with progress_bar(len(batches), 0, batch_size) as update:
-            for done, batch in enumerate(batches):
-                yield batch
-                update(done + 1, description)
-
-    return wrap
 
 
 def device_line() -> str:

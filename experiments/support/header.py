@@ -10,7 +10,7 @@ from experiments.support.assembly import Run, is_set
 from experiments.support.options import by_field
 from experiments.support.sweeps import Member
 from vae_jax import datasets, training
-from vae_jax.lookup import options_of, pick
+from vae_jax.lookup import look_up, name_of, options_of, pick
 from vae_jax.tables import TABLES
 
 _MOST_NAMED = 20  # members; the final table names all
@@ -49,16 +49,16 @@ def describe_columns(data: datasets.Dataset, likelihood: str) -> dict[str, str]:
     likelihoods, texts = by_field(likelihood), []
     for kind in dict.fromkeys(column.kind for column in data.columns):
         names = [column.name for column in data.columns if column.kind == kind]
-        how = "left out" if kind == "drop" else f"{kind}, {pick(likelihoods, kind)}"
+        how = "left out" if kind == "drop" else f"{kind}, {name_of(pick(likelihoods, kind))}"
         texts.append(f"{', '.join(names)} ({how})")
     return {"columns": "; ".join(texts)}
 
 
 def describe_row(block: Mapping[str, Any], name: str, field: str) -> str:
     """Return the row that a field of a block names, with its options."""
-    known = options_of(TABLES[name][field][block[field]])
+    known = options_of(look_up(TABLES[name][field], block[field], field))
     options = ", ".join(f"{option}={block[option]}" for option in known)
-    return f"{block[field]} ({options})"
+    return f"{name_of(block[field])} ({options})"
 
 
 def describe_own_optimizer(block: Mapping[str, Any]) -> str:
@@ -72,13 +72,13 @@ def describe_objective(block: Mapping[str, Any], member: Member) -> str:
 
     What a sweep sets is left out: the member's name says it.
     """
-    defaults = options_of(TABLES["objective"]["name"][block["name"]])
+    defaults = options_of(look_up(TABLES["objective"]["name"], block["name"], "name"))
     changed = [
         f"{option}={value:g}" if isinstance(value, float) else f"{option}={value}"
         for option, default in defaults.items()
         if (value := block[option]) != default and f"objective.{option}" not in member.point
     ]
-    return block["name"] + (f" ({', '.join(changed)})" if changed else "")
+    return name_of(block["name"]) + (f" ({', '.join(changed)})" if changed else "")
 
 
 def describe_model(vae: Mapping[str, Any]) -> str:
@@ -86,7 +86,8 @@ def describe_model(vae: Mapping[str, Any]) -> str:
     network = describe_row(vae, "vae", "network")
     text = (
         f"{network}, {vae['latent_dim']} latents: q(z|x) "
-        f"{vae['posterior']}, p(z) {vae['prior']}, p(x|z) {vae['likelihood']}"
+        f"{name_of(vae['posterior'])}, p(z) {name_of(vae['prior'])}, "
+        f"p(x|z) {name_of(vae['likelihood'])}"
     )
     if vae["likelihood"] == "gaussian":
         # E_q (x - mean)^2 + beta KL has its minimum where the ELBO of this sigma has its maximum.

@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from vae_jax.lookup import look_up, options_of, unused_options
+from vae_jax.lookup import OWN_ROW, by_field, look_up, name_of, options_of, unused_options
 from vae_jax.tables import TABLES
 
 
@@ -50,6 +50,46 @@ def resolve(
     return ml_collections.ConfigDict(resolved), notes
 
 
+def with_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config as JSON can hold it: rows of one's own are described by their name."""
+    blocks = {}
+    for block in TABLES.keys() & config.keys():
+        tables = TABLES[block]
+        rows = {field: config[block][field] for field in tables}
+        own = {field: row for field, row in rows.items() if not isinstance(row, str)}
+        described = {field: OWN_ROW + name_of(row) for field, row in own.items()}
+        blocks[block] = dict(config[block]) | described
+    return dict(config) | blocks
+
+
+def with_rows(
+    config: ml_collections.ConfigDict, given: Mapping[str, Any] | None
+) -> ml_collections.ConfigDict:
+    """Return a config that `with_names` described, with its rows taken from the one that is given.
+
+    Args:
+      config: of a folder.
+      given: what --config defines; None: nothing.
+
+    Raises:
+      ValueError: the config has a row of its own, which is not given.
+    """
+    rows = config.to_dict()
+    for block, tables in TABLES.items():
+        for field in tables:
+            name = rows[block][field]
+            if not name.startswith(OWN_ROW):
+                continue
+            row = given[block][field] if given is not None else ""
+            if isinstance(row, str) or OWN_ROW + name_of(row) != name:
+                raise ValueError(
+                    f"config.{block}.{field} of this run is a row of its own, "
+                    f"{name.removeprefix(OWN_ROW)}: --config=FILE names the file that defines it"
+                )
+            rows[block][field] = row
+    return ml_collections.ConfigDict(rows)
+
+
 def resolve_block(
     block: Mapping[str, Any], tables: Mapping[str, Any], typed: Collection[str] = ()
 ) -> tuple[dict[str, Any], list[str]]:
@@ -66,7 +106,8 @@ def resolve_block(
     chosen = [(field, name) for field in tables for name in names_in(block[field])]
     rows = [look_up(tables[field], name, field) for field, name in chosen]
     undecided = [field for field in tables if not block[field]]  # the data set chooses these
-    every = {o for table in tables.values() for row in table.values() for o in options_of(row)}
+    every = {option for row in rows for option in options_of(row)}
+    every |= {o for table in tables.values() for row in table.values() for o in options_of(row)}
     options = {name: value for name, value in block.items() if name in every and value is not None}
     unused = unused_options(options, chosen, tables, undecided)
     dropped = []
@@ -80,16 +121,9 @@ def resolve_block(
     return own | defaults | used, dropped
 
 
-def names_in(text: str) -> list[str]:
-    """Return the names of rows in a field: none, one, or one for each field of x."""
+def names_in(text: Any) -> list[Any]:
+    """Return the names of rows in a field: none, one, or one for each field of x; or its row."""
     names = by_field(text)
     return list(
         dict.fromkeys(names.values() if isinstance(names, Mapping) else [names] if names else [])
     )
-
-
-def by_field(text: Any) -> Any:
-    """Read "name" as it is, and "field=name,field=name" as a dictionary."""
-    if not isinstance(text, str) or "=" not in text:
-        return text
-    return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)

@@ -4,20 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import csv
 import fcntl
-import importlib.metadata
 import io
 import json
 import math
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 import zlib
 
 import ml_collections
 import numpy as np
 
 from experiments.support import processes
+from experiments.support.options import with_names
 from vae_jax import datasets, evaluation
+from vae_jax.checkpoints import output_file
+from vae_jax.model_file import RUN_LAYOUT, read_content, versions
 
 # Fields that say how and where a run computes, but not what: a resumed run may change them.
 _FREE_FIELDS = (
@@ -30,16 +32,11 @@ _FREE_FIELDS = (
 )
 # What earlier versions called a metric: (its name now, the sign to multiply it by).
 _FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
-# Of config.json and the checkpoints. Layout 1 had the options of all rows in each block, and layout
-# 2 had no outline of the data, and layout 3 no gradient estimators; before layout 6 the outline had
-# one mask for all fields, no units and no columns.
-_LAYOUT = 6
 _FILES = (
     *("config.json", "estimators.json", "evaluation.json", "lock", "metrics.jsonl"),
     *("disentanglement.json", "latents.json", "likelihood.json", "results.csv", "summary.json"),
 )
 _FOLDERS = ("best", "checkpoints", "figures", "profile", "tensorboard")
-_PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 @contextlib.contextmanager
@@ -127,25 +124,6 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         file.write(text.getvalue().encode())
 
 
-@contextlib.contextmanager
-def output_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file atomically; nothing remains after an exception.
-
-    Raises:
-      OSError: it cannot be written, which is known before anything is computed.
-    """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not a file to be written")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def read_config(workdir: Path) -> ml_collections.ConfigDict:
     """Return the resolved config of the run in `workdir`.
 
@@ -153,29 +131,6 @@ def read_config(workdir: Path) -> ml_collections.ConfigDict:
       ValueError: it holds no run, its config.json is damaged, or an earlier version wrote it.
     """
     return ml_collections.ConfigDict(read_content(workdir)["config"])
-
-
-def read_content(workdir: Path) -> dict[str, Any]:
-    """Return all that config.json of the run in `workdir` holds: what `write_config` wrote.
-
-    Raises:
-      ValueError: what `read_config` raises.
-    """
-    path = workdir / "config.json"
-    if not path.exists():
-        raise ValueError(f"--workdir={workdir} holds no run: there is no config.json in it")
-    try:
-        content = json.loads(path.read_text())
-        content["config"] = _with_tuples(dict(content["config"]))
-        layout = content.get("layout", 1)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ValueError(f"{path} is damaged: it holds no config") from None
-    if layout != _LAYOUT:
-        raise ValueError(
-            f"{path} was written by another version of vae_jax (layout {layout}, this one reads "
-            f"{_LAYOUT}): its metrics and summary can be read, its checkpoints cannot; train again"
-        )
-    return content
 
 
 def read_outline(workdir: Path) -> datasets.Dataset:
@@ -207,13 +162,6 @@ def check_data(workdir: Path, fingerprint: str) -> None:
         )
 
 
-def _with_tuples(value):
-    # JSON knows no tuples, which is what sizes are.
-    if isinstance(value, dict):
-        return {name: _with_tuples(each) for name, each in value.items()}
-    return tuple(value) if isinstance(value, list) else value
-
-
 def keep_warmup(workdir: Path, config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Return the config; an unset warm-up of the learning rate is that of the run in `workdir`.
 
@@ -224,7 +172,8 @@ def keep_warmup(workdir: Path, config: ml_collections.ConfigDict) -> ml_collecti
         return config
     exists = (workdir / "config.json").exists()
     # Of several processes only the first one has the folder.
-    known = processes.agree(np.array(read_config(workdir).optimizer.warmup_steps if exists else -1))
+    steps = read_config(workdir).optimizer.warmup_steps if exists else -1
+    known = processes.agree(np.array(steps))
     config.optimizer.warmup_steps = int(known) if known >= 0 else None
     return config
 
@@ -237,7 +186,7 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
     """
     if not (workdir / "config.json").exists():
         return
-    old, new = (flatten(each) for each in (read_content(workdir)["config"], config))
+    old, new = (flatten(each) for each in (read_content(workdir)["config"], with_names(config)))
     changed = [
         field
         for field in sorted(old | new)
@@ -257,11 +206,6 @@ def check_config(workdir: Path, config: Mapping[str, Any], extend: bool) -> None
         )
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that numbers depend on."""
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}
-
-
 def write_config(
     workdir: Path,
     config: Mapping[str, Any],
@@ -271,7 +215,12 @@ def write_config(
     members: Sequence[str],
 ) -> None:
     """Write config.json: the resolved config, versions, device, what the data were, members."""
-    content = {"layout": _LAYOUT, "config": config, "versions": versions(), "device": device}
+    content = {
+        "layout": RUN_LAYOUT,
+        "config": with_names(config),
+        "versions": versions(),
+        "device": device,
+    }
     data = {"data": fingerprint, "outline": datasets.outline_of(dataset)}
     write_json(workdir / "config.json", content | data | {"members": members})
 

@@ -13,6 +13,7 @@ from experiments.support.sweeps import Member
 from vae_jax import evaluation, figures
 from vae_jax.datasets import Examples
 from vae_jax.distributions import Masked, kl_per_dimension
+from vae_jax.lookup import name_of
 
 _DECODED_AT_ONCE = 32
 _OF_DIGITS = ("digits", "digit_halves", "mnist", "binarized_mnist")
@@ -43,17 +44,20 @@ class PictureFunctions(NamedTuple):
     factorize."""
 
 
-@functools.lru_cache(maxsize=2)
 def picture_functions(vae: Any) -> PictureFunctions:
-    """Make the functions of a model that pictures are drawn with."""
+    """Return the functions of a model that pictures are drawn with, made once."""
+    return _make_functions(vae.encode, vae.decode, vae.prior)
 
+
+@functools.lru_cache(maxsize=2)
+def _make_functions(encode, decode, prior):
     def kl(params, x, y):
-        return kl_per_dimension(vae.encode(params, x, y), vae.prior(params, y))
+        return kl_per_dimension(encode(params, x, y), prior(params, y))
 
     functions = PictureFunctions(
-        encode=lambda params, key, x, y: vae.encode(params, x, y).sample(key),
-        decode=lambda params, z, y: vae.decode(params, z, y).mean,
-        prior=lambda params, key, y: vae.prior(params, y).sample(key),
+        encode=lambda params, key, x, y: encode(params, x, y).sample(key),
+        decode=lambda params, z, y: decode(params, z, y).mean,
+        prior=lambda params, key, y: prior(params, y).sample(key),
         kl=kl,
     )
 
@@ -107,7 +111,7 @@ def make_subject(
     shape = run.dataset.shape
     is_image = not isinstance(shape, Mapping) and len(shape) in (2, 3)
     images_of, bars = make_images_of(test.x, run.dataset.columns is not None)
-    likelihoods = run.config.vae.likelihood.replace(",", ", ")
+    likelihoods = name_of(run.config.vae.likelihood).replace(",", ", ")
     caption = f"{run.dataset.protocol}; p(x|z) {likelihoods}; "
     caption += f"{describe_objective(run.config.objective, member)}; {member.name}"
     return Subject(

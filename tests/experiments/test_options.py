@@ -4,12 +4,15 @@ import importlib
 import json
 import re
 
+import ml_collections
 import pytest
 
 from configs import default
+from experiments.support import options
 from experiments.support.options import resolve
 from tests.support.programs import ROOT, train, with_fields
 from vae_jax.lookup import options_of
+from vae_jax.models import LIKELIHOODS, LikelihoodRow
 from vae_jax.objectives import OBJECTIVES
 from vae_jax.tables import TABLES
 
@@ -194,3 +197,31 @@ def test_by_the_commands(tmp_path):
         done.stderr
     )
     assert not (tmp_path / "bad").exists()
+
+
+def make_own(num_levels, *, shift: float = 0.5):
+    """Bits with shifted logits."""
+    return LIKELIHOODS["bernoulli"].make(num_levels)
+
+
+def test_a_row_of_ones_own_is_given_as_a_value():
+    """Resolved with its option, described by its name, and found again in the config that defines
+    it. Mutants: the row's default over what the config sets; another row under the same field."""
+    config = default.get_config()
+    with config.ignore_type():
+        config.vae.likelihood = LikelihoodRow("bits", make_own)
+    config.vae.shift = 0.25
+    resolved, _ = options.resolve(config)
+    assert resolved.vae.shift == 0.25 and resolved.vae.likelihood.make is make_own
+    described = options.with_names(resolved.to_dict())
+    assert described["vae"]["likelihood"] == "own row make_own"
+    json.dumps(described)
+    found = options.with_rows(ml_collections.ConfigDict(described), config)
+    assert found.to_dict() == resolved.to_dict()
+    for given in (None, default.get_config()):
+        with pytest.raises(ValueError, match=r"row of its own, make_own: --config=FILE"):
+            options.with_rows(ml_collections.ConfigDict(described), given)
+    with config.ignore_type():
+        config.vae.network = 3
+    with pytest.raises(ValueError, match=r"network must be a name .* or a function, got 3"):
+        options.resolve(config)

@@ -228,7 +228,7 @@ def test_a_longer_run_keeps_its_warmup(tmp_path):
     assert run_folder.keep_warmup(tmp_path, config).optimizer.warmup_steps is None
     begun = config.copy_and_resolve_references()
     begun.optimizer.warmup_steps = 24
-    content = {"layout": run_folder._LAYOUT, "config": begun.to_dict()}
+    content = {"layout": run_folder.RUN_LAYOUT, "config": begun.to_dict()}
     run_folder.write_json(tmp_path / "config.json", content)
     config.training.num_epochs = 40
     longer = run_folder.keep_warmup(tmp_path, config)

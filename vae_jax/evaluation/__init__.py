@@ -26,12 +26,15 @@ from vae_jax.evaluation.gradient_statistics import (
     signal_to_noise,
     slope_of_signal_to_noise,
 )
+from vae_jax.evaluation.imputation import make_impute, make_imputed_draws, values_of
 from vae_jax.evaluation.keys import EvaluationKeys, evaluation_keys, sample_keys
 from vae_jax.evaluation.latents import (
     active_units,
     is_active,
     kl_of_each_dimension,
+    posterior_deviations,
     posterior_means,
+    typical_code,
 )
 from vae_jax.evaluation.log_weights import (
     Spread,
@@ -82,6 +85,8 @@ __all__ = [
     "make_annealed",
     "make_bidirectional",
     "make_group_moments",
+    "make_impute",
+    "make_imputed_draws",
     "make_log_weights",
     "make_measure",
     "make_tightness",
@@ -93,6 +98,7 @@ __all__ = [
     "over_groups",
     "pareto_k",
     "pathwise_gradient",
+    "posterior_deviations",
     "posterior_means",
     "relative_squared_bias",
     "sample_keys",
@@ -101,5 +107,7 @@ __all__ = [
     "slope_of_signal_to_noise",
     "summarize",
     "terms_of_example",
+    "typical_code",
+    "values_of",
     "variance_of_bound",
 ]

@@ -35,6 +35,8 @@ class EvaluationKeys(NamedTuple):
     """For data drawn from the model, and the annealed chains on them; folded with an index."""
     tightness: Any
     """For the search of the best posterior, and its bound; folded with the index of the example."""
+    imputation: Any
+    """For draws of missing entries; folded with the index of the example, then of the draw."""
 
 
 def evaluation_keys(key: Key[Array, ""]) -> EvaluationKeys:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Key
 import numpy as np
 
-from vae_jax.distributions import kl_factorizes, kl_per_dimension
+from vae_jax.distributions import FullGaussian, Gaussian, kl_factorizes, kl_per_dimension
 
 
 def posterior_means(key: Key[Array, ""], q: Any, num_samples: int = 100) -> dict[str, Array]:
@@ -31,6 +31,30 @@ def posterior_means(key: Key[Array, ""], q: Any, num_samples: int = 100) -> dict
     if not isinstance(mean, tuple):
         return {"posterior_mean": mean}
     return {"posterior_mean": mean[0], "posterior_mean_upper": mean[1]}
+
+
+def posterior_deviations(key: Key[Array, ""], q: Any, num_samples: int = 100) -> Any:
+    """Return the standard deviation of each dimension of q(z|x) of one example, a pytree like z.
+
+    Where q has none in closed form, it is that of `num_samples` samples.
+
+    Args:
+      key: of the samples.
+      q: the posterior of one example.
+      num_samples: drawn where q has no variance.
+    """
+    if hasattr(q, "variance"):
+        return jnp.sqrt(q.variance)
+    samples = jax.vmap(q.sample)(jax.random.split(key, num_samples))
+    return jax.tree.map(lambda leaf: jnp.std(leaf, axis=0), samples)
+
+
+def typical_code(key: Key[Array, ""], q: Any) -> Any:
+    """Return a z that stands for q(z|x): the mean of a Gaussian, else a sample.
+
+    Only a Gaussian's mean is a typical code: the mean of one-hot vectors is not a value of z.
+    """
+    return q.mean if isinstance(q, Gaussian | FullGaussian) else q.sample(key)
 
 
 def kl_of_each_dimension(q: Any, p: Any) -> dict[str, Float[Array, "latent"]]:

@@ -1,5 +1,6 @@
 """Models: q(z|x), p(z) and p(x|z), chosen by name and joined to a tuple of pure functions."""
 
+from vae_jax.models.fits import check_condition, check_fits, far_from_training
 from vae_jax.models.likelihoods import (
     LIKELIHOODS,
     VALUES,
@@ -37,11 +38,14 @@ __all__ = [
     "PosteriorRow",
     "Prior",
     "PriorRow",
+    "check_condition",
+    "check_fits",
     "check_likelihood",
     "check_pair",
     "choose_condition",
     "choose_likelihood",
     "count_bits_dimensions",
+    "far_from_training",
     "join_parts",
     "make_vae",
     "make_vae_for",

@@ -28,7 +28,7 @@ from vae_jax.distributions import (
 )
 from vae_jax.distributions.gaussians import TrackedGaussian
 from vae_jax.fast.reductions import mean_over_examples
-from vae_jax.lookup import check_positive, look_up
+from vae_jax.lookup import check_positive, look_up, name_of
 
 _LOG_TOTALS = (-7.0, 12.0)  # beyond them, float32 loses the log-probabilities of counts
 
@@ -273,7 +273,7 @@ LIKELIHOODS = {
 }
 
 
-def check_likelihood(likelihood: str, kinds: Sequence[str], what: str) -> None:
+def check_likelihood(likelihood: Any, kinds: Sequence[str], what: str) -> None:
     """Refuse a likelihood that is not a density of the data's values.
 
     Args:
@@ -290,8 +290,8 @@ def check_likelihood(likelihood: str, kinds: Sequence[str], what: str) -> None:
     row = look_up(LIKELIHOODS, likelihood, "likelihood")
     if row.values not in kinds:
         raise ValueError(
-            f"likelihood={likelihood!r} does not fit {what}: it needs {VALUES[row.values]}; or use "
-            f"likelihood={fits}"
+            f"likelihood={name_of(likelihood)!r} does not fit {what}: it needs "
+            f"{VALUES[row.values]}; or use likelihood={fits}"
         )
 
 

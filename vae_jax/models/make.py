@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.lookup import check_options, look_up, pick, take_options
+from vae_jax.lookup import check_options, look_up, options_of, pick, take_options
 from vae_jax.models.likelihoods import LIKELIHOODS, check_likelihood
 from vae_jax.models.parts import ONLY, Field, Parts
 from vae_jax.models.posteriors import POSTERIORS
@@ -34,10 +34,10 @@ TABLES = {
 def make_vae(
     shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
     *,
-    network: str = "mlp",
-    posterior: str = "gaussian",
-    prior: str = "standard_normal",
-    likelihood: str | Mapping[str, str] = "bernoulli",
+    network: Any = "mlp",
+    posterior: Any = "gaussian",
+    prior: Any = "standard_normal",
+    likelihood: Any = "bernoulli",
     latent_dim: int = 50,
     num_levels: int | tuple[int, ...] | Mapping[str, int | tuple[int, ...]] = 256,
     condition: int | tuple[int, ...] | None = None,
@@ -46,7 +46,7 @@ def make_vae(
     precision: str = "float32",
     **options: Any,
 ) -> VAE:
-    """Make a VAE from the names of q(z|x), p(z) and p(x|z).
+    """Make a VAE from the names of q(z|x), p(z) and p(x|z), or from rows of one's own.
 
     Args:
       shape: of one example, or {field: shape}: each field then has an encoder and a decoder of
@@ -73,6 +73,7 @@ def make_vae(
         shape that the network cannot take, a prior that is not over the posterior's latents, or
         float64 without x64.
     """
+    arguments = {name: value for name, value in locals().items() if name != "options"}
     check_shape(shape)
     rows = _look_up_rows(shape, network, posterior, prior, likelihood, options)
     check_sizes(latent_dim=latent_dim)
@@ -108,7 +109,7 @@ def make_vae(
         compute=compute,
         storage=storage,
     )
-    return join_parts(parts)
+    return join_parts(parts)._replace(arguments=arguments | _with_defaults(rows, options))
 
 
 def check_shape(shape: Any) -> None:
@@ -142,6 +143,12 @@ def _look_up_rows(shape, network, posterior, prior, likelihood, options):
     return rows
 
 
+def _with_defaults(rows, options):
+    """Return the options, with the defaults of those that are not given."""
+    chosen = [rows["network"], rows["posterior"], rows["prior"], *rows["likelihood"].values()]
+    return {name: value for row in chosen for name, value in options_of(row).items()} | options
+
+
 def _by_field(shape):
     """Return {field: shape}; a single array is a field without a name."""
     return dict(sorted(shape.items())) if isinstance(shape, Mapping) else {ONLY: shape}
@@ -165,7 +172,7 @@ def _look_up_precision(precision):
 def make_vae_for(
     dataset: Any,
     *,
-    likelihood: str | Mapping[str, str] = "",
+    likelihood: Any = "",
     conditional: bool = False,
     **options: Any,
 ) -> VAE:
@@ -197,9 +204,7 @@ def make_vae_for(
     )
 
 
-def choose_likelihood(
-    dataset: Any, likelihood: str | Mapping[str, str] = ""
-) -> str | dict[str, str]:
+def choose_likelihood(dataset: Any, likelihood: Any = "") -> Any:
     """Return the likelihood of each field of the data: the given one, or else its own.
 
     Raises:
@@ -246,9 +251,10 @@ def choose_condition(dataset: Any) -> int | tuple[int, ...]:
     return condition
 
 
-def count_bits_dimensions(dataset: Any, likelihood: str | Mapping[str, str]) -> int:
+def count_bits_dimensions(dataset: Any, likelihood: Any) -> int:
     """Return the number of values of x, or 0 where log p(x|z) is not a log-probability of all."""
-    chosen = [LIKELIHOODS[pick(likelihood, field)] for field in dataset.fields]
+    names = [pick(likelihood, field) for field in dataset.fields]
+    chosen = [look_up(LIKELIHOODS, name, "likelihood") for name in names]
     if not all(row.is_discrete for row in chosen):
         return 0
     if dataset.given is not None:

@@ -22,7 +22,7 @@ from vae_jax.distributions import (
     Mixture,
     standard_normal,
 )
-from vae_jax.lookup import look_up
+from vae_jax.lookup import look_up, name_of
 from vae_jax.models.posteriors import make_gaussian_network
 from vae_jax.networks import Layers, check_sizes, flows
 
@@ -223,7 +223,7 @@ PRIORS = {
 }
 
 
-def check_pair(posterior: str, values: str, prior: str, is_conditional: bool) -> None:
+def check_pair(posterior: Any, values: str, prior: Any, is_conditional: bool) -> None:
     """Refuse a prior over other values than the posterior's, or one that needs a missing y.
 
     Args:
@@ -237,11 +237,13 @@ def check_pair(posterior: str, values: str, prior: str, is_conditional: bool) ->
     """
     row = look_up(PRIORS, prior, "prior")
     if row.is_conditional and not is_conditional:
-        raise ValueError(f"prior={prior!r} is p(z|y): it needs a model of conditional=True")
+        raise ValueError(
+            f"prior={name_of(prior)!r} is p(z|y): it needs a model of conditional=True"
+        )
     if values in row.values:
         return
     fits = [name for name, each in PRIORS.items() if values in each.values]
     raise ValueError(
-        f"prior={prior!r} is over {' or '.join(row.values)} latents, but posterior={posterior!r} "
-        f"over {values}: use prior={' or '.join(fits)}"
+        f"prior={name_of(prior)!r} is over {' or '.join(row.values)} latents, but "
+        f"posterior={name_of(posterior)!r} over {values}: use prior={' or '.join(fits)}"
     )

@@ -1,6 +1,6 @@
 """The VAE as a tuple of pure functions: networks joined with distributions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jax import Array
@@ -28,6 +28,9 @@ class VAE(NamedTuple):
     """What z is, as the posterior's row says: "real", "simplex", "classes", ..."""
     condition: int | tuple[int, ...] | None = None
     """What y is: None, the number of classes of a label, or the shape of an array."""
+    arguments: Mapping[str, Any] | None = None
+    """What `make_vae` makes it of, options that were left to their defaults included; None where
+    it was made by other means."""
 
     @property
     def is_discrete(self) -> bool:

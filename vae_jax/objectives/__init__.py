@@ -97,7 +97,7 @@ OBJECTIVES = (
 )
 
 
-def make_objective(name: str, **options: Any) -> Objective:
+def make_objective(name: Any, **options: Any) -> Objective:
     """Make the objective of that name in OBJECTIVES with the given options.
 
     Raises:

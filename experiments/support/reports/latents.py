@@ -18,6 +18,7 @@ from experiments.support import console, measurement
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.reports.content import begin, over_members
 from vae_jax import datasets, evaluation, figures, models, training
+from vae_jax.lookup import look_up
 
 _MOST_SAMPLES = 100  # of z per example: enough for the mean of log p(x|z)
 _MOST_EXAMPLES = 2000  # of the aggregate posterior, whose densities are as many squared
@@ -98,7 +99,7 @@ def _measure(run, how, params, test, some, name):
     densities = evaluation.code_densities(
         how.keys.aggregate, run.vae, params, some, how.batch_size, track
     )
-    depends = models.PRIORS[run.config.vae.prior].is_conditional
+    depends = look_up(models.PRIORS, run.config.vae.prior, "prior").is_conditional
     numbers = {
         "elbo": _estimate(measured["elbo"]),
         "rate": _estimate(measured["kl"]),

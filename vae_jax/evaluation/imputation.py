@@ -1,0 +1,121 @@
+"""Missing entries of an example given the observed ones, by importance sampling."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import Array
+import jax.numpy as jnp
+from jaxtyping import Key
+
+from vae_jax.distributions import Masked
+from vae_jax.evaluation.examples import over_examples
+from vae_jax.evaluation.keys import sample_keys
+from vae_jax.evaluation.measure import draw_in_chunks
+from vae_jax.objectives.terms import in_coordinates_of_every_sample
+
+
+def make_impute(vae: Any, num_samples: int, chunk_size: int) -> Callable:
+    """Make impute((params, keys), indices, examples), jitted: E[x | x_observed] of every entry.
+
+    sum_k w_k E[x | z_k] / sum_k w_k with z_k from q(z|x_observed) and
+    w_k = p(x_observed | z_k) p(z_k) / q(z_k | x_observed): self-normalized importance sampling,
+    Section 3.3 of Mattei & Frellsen (2019), "MIWAE". Its bias falls as 1 / num_samples. In the
+    units of the model, as a pytree like x; that of an observed entry is what the model predicts.
+
+    Args:
+      vae: the functions `encode`, `decode` and `prior`; x is Masked(values, mask).
+      num_samples: K, samples of z per example.
+      chunk_size: samples decoded at once: only so many take memory.
+    """
+    chunk_size = min(chunk_size, num_samples)
+
+    def impute(params_and_keys, index, example):
+        params, keys = params_and_keys
+        weigh = _make_weigh(vae, params, example)
+
+        def weigh_mean(key):
+            log_weight, p = weigh(key)
+            return log_weight, p.mean
+
+        def add_chunk(carry, first):
+            largest, total, weighted = carry
+            of_chunk = sample_keys(keys.samples, index, first, chunk_size)
+            log_weights, means = jax.vmap(weigh_mean)(of_chunk)
+            is_one = first + jnp.arange(chunk_size) < num_samples
+            log_weights = jnp.where(is_one, log_weights, -jnp.inf)
+            now = jnp.maximum(largest, jnp.max(log_weights))
+            kept, weights = jnp.exp(largest - now), jnp.exp(log_weights - now)
+            weighted = jax.tree.map(
+                lambda sums, each: kept * sums + jnp.tensordot(weights, each, 1), weighted, means
+            )
+            return (now, kept * total + jnp.sum(weights), weighted), None
+
+        like = jax.eval_shape(weigh_mean, keys.samples)[1]
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+        lowest = jnp.full(
+            (), jnp.finfo(jnp.result_type(float)).min
+        )  # not -inf, whose differences are NaN
+        starts = jnp.arange(0, num_samples, chunk_size)
+        (_, total, weighted), _ = jax.lax.scan(add_chunk, (lowest, jnp.zeros(()), zeros), starts)
+        return jax.tree.map(lambda leaf: leaf / total, weighted)
+
+    return over_examples(impute)
+
+
+def make_imputed_draws(vae: Any, num_draws: int, num_samples: int, chunk_size: int) -> Callable:
+    """Make draw((params, keys), indices, examples), jitted: `num_draws` draws of x | x_observed.
+
+    By sampling importance resampling: one of K samples z_k of q(z|x_observed), chosen with the
+    probability w_k / sum_j w_j (see `make_impute`), then x of p(x|z_k). In the units of the model,
+    as a pytree like x with a leading axis over draws.
+
+    Args:
+      vae: the functions `encode`, `decode` and `prior`; x is Masked(values, mask).
+      num_draws: draws per example.
+      num_samples: K, samples of z per example that are drawn from.
+      chunk_size: samples decoded at once; changes the memory used, not the draws.
+    """
+
+    def draw(params_and_keys, index, example):
+        params, keys = params_and_keys
+        weigh = _make_weigh(vae, params, example)
+
+        def log_weights_of(sample_keys):
+            return jax.vmap(lambda key: weigh(key)[0])(sample_keys)
+
+        size = min(chunk_size, num_samples)
+        log_weights = draw_in_chunks(log_weights_of, keys.samples, index, num_samples, size)
+
+        def draw_one(key):
+            key_choice, key_x = jax.random.split(key)
+            chosen = jax.random.categorical(key_choice, log_weights)
+            _, p = weigh(sample_keys(keys.samples, index, chosen, 1)[0])
+            return values_of(p.sample(key_x))
+
+        return jax.lax.map(draw_one, sample_keys(keys.imputation, index, jnp.int32(0), num_draws))
+
+    return over_examples(draw)
+
+
+def _make_weigh(vae: Any, params: Any, example: Any) -> Callable[[Key[Array, ""]], Any]:
+    # weigh(key) -> (log w of one z, p(x|z)).
+    x, y = example
+    q, p = vae.encode(params, x, y), vae.prior(params, y)
+    (q, p), latent = in_coordinates_of_every_sample(q, p)
+
+    def weigh(key):
+        value, log_q = q.sample_and_log_prob(key)
+        likelihood = vae.decode(params, latent(value), y)
+        return likelihood.log_prob(x) + p.log_prob(value) - log_q, likelihood
+
+    return weigh
+
+
+def values_of(x: Any) -> Any:
+    """Return x with the values alone in the place of each Masked(values, mask)."""
+    return jax.tree.map(
+        lambda node: node.values if isinstance(node, Masked) else node,
+        x,
+        is_leaf=lambda node: isinstance(node, Masked),
+    )
