@@ -82,7 +82,7 @@ def fit(
     objective: str | Objective = "elbo",
     *,
     num_epochs: int = 100,
-    batch_size: int = 100,
+    batch_size: int | None = None,
     learning_rate: float = 2e-3,
     optimizer: str = "adam",
     schedule: str = "cosine",
@@ -107,7 +107,7 @@ def fit(
       data: a data set, or what `from_arrays` takes as x, split 80 / 10 / 10.
       objective: a row of OBJECTIVES, or what `make_objective` returned.
       num_epochs: passes over the training examples.
-      batch_size: examples per step.
+      batch_size: examples per step; None: 100, or all where there are fewer.
       learning_rate: peak.
       optimizer: a row of OPTIMIZERS.
       schedule: of the learning rate, a row of SCHEDULES, after a short warm-up.
@@ -130,6 +130,7 @@ def fit(
     check_seed(seed=seed)
     check_whole(1, 10**7, num_epochs=num_epochs, num_samples=num_samples)
     check_whole(0, 10**7, patience=patience, eval_every_epochs=eval_every_epochs)
+    batch_size = min(100, num_examples(data.train)) if batch_size is None else batch_size
     arguments, objective = _make_objective(objective, vae, data, batch_size)
     batches = make_batches(data, batch_size)
     num_steps = num_epochs * batches.steps_per_epoch

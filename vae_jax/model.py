@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.datasets import Dataset, examples_from, to_model_examples, to_user
+from vae_jax.datasets import Dataset, examples_from, sums_of_columns, to_model_examples, to_user
 from vae_jax.distributions import Masked
 from vae_jax.evaluation import (
     evaluation_keys,
     make_impute,
     make_imputed_draws,
+    make_score,
     map_examples,
     over_examples,
     posterior_deviations,
@@ -153,6 +154,31 @@ class Model:
 
         return self._apply(("bounds", num_samples), make, self._examples(x, y, seed), seed)
 
+    def score(
+        self, x: Any, num_samples: int = 100, *, y: Any = None, seed: int = 0
+    ) -> dict[str, Any]:
+        """Return log p(x) of each example and what each entry of x adds to it, in nats.
+
+        `log_likelihood`, as of that function; its `standard_error` over the samples of z; and
+        `contributions`, E[log p(x_i|z)] over p(z|x) for each entry, an array like x, {field: such
+        an array} or {column: one number per row}: small ones are surprising given all that is
+        known of the example. Their sum is log p(x) + KL(p(z|x) || p(z)). A missing entry adds 0.
+        They are {} of a likelihood whose entries are not independent.
+
+        Args:
+          x, num_samples, y, seed: as of `log_likelihood`.
+        """
+        check_whole(1, _MOST_SAMPLES, num_samples=num_samples)
+
+        def make(vae):
+            return make_score(vae, num_samples, self.chunk_size)
+
+        scores = self._apply(("score", num_samples), make, self._examples(x, y, seed), seed)
+        if self.dataset.columns is not None:
+            each = sums_of_columns(self.dataset, scores["contributions"])
+            scores["contributions"] = each
+        return scores
+
     def impute(
         self, x: Any, num_samples: int = 100, *, draws: int = 0, y: Any = None, seed: int = 0
     ) -> Any:
@@ -181,9 +207,11 @@ class Model:
 
         filled = masked._apply(("impute", draws, num_samples), make, examples, seed)
         if not draws:
-            return masked._fill(examples.x, filled)
+            return _with_cells_of(x, masked._fill(examples.x, filled))
         each = [
-            masked._fill(examples.x, jax.tree.map(lambda leaf, i=i: leaf[:, i], filled))
+            _with_cells_of(
+                x, masked._fill(examples.x, jax.tree.map(lambda leaf, i=i: leaf[:, i], filled))
+            )
             for i in range(draws)
         ]
         if self.dataset.columns is not None:
@@ -303,6 +331,14 @@ class Model:
         progress = self.progress(name if isinstance(name, str) else name[0], size)
         results = map_examples(function, given, padded, size, progress)
         return jax.tree.map(lambda leaf: leaf[:count], results)
+
+
+def _with_cells_of(given, filled):
+    # A DataFrame keeps the cells that it has, digit by digit, and the index of its rows.
+    if not hasattr(given, "notna") or not hasattr(filled, "set_axis"):
+        return filled
+    own = given[filled.columns]
+    return own.where(own.notna(), filled.set_axis(own.index))
 
 
 def _is_masked(node):

@@ -62,6 +62,31 @@ def test_means_are_those_of_the_conditional():
     assert np.all(np.abs(mean - MODEL.bias[MASK == 0]) > 8 * error)  # that of unweighted samples
 
 
+def test_scores_are_those_of_the_model_in_closed_form():
+    """log p(x), its standard error against the spread over repeats, and E[log p(x_i|z)] of each
+    entry under the exact posterior. Mutants: contributions of prior or proposal, those of missing
+    entries, log K left out, the standard error of one sample."""
+    x = MODEL.sample(seed=3, num_examples=1)[0]
+    score = evaluation.make_score(make_vae(), SAMPLES, 300)
+    scores = jax.device_get(score(*repeated(x)))
+    seen, noise = MASK == 1, MODEL.noise_scale**2
+    weights, rest = MODEL.weights[seen], (x - MODEL.bias)[seen]
+    covariance = np.linalg.inv(np.eye(2) + weights.T @ weights / noise)
+    mean = covariance @ weights.T @ rest / noise
+    squares = (rest - weights @ mean) ** 2 + np.einsum("ij,jk,ik->i", weights, covariance, weights)
+    expected = -0.5 * np.log(2 * np.pi * noise) - squares / (2 * noise)
+    kl = 0.5 * (np.trace(covariance) + mean @ mean - 2 - np.linalg.slogdet(covariance)[1])
+    error = scores["contributions"].std(axis=0, ddof=1)[seen] / np.sqrt(REPEATS)
+    # The bias of self-normalized weights is of the order of 1 / K.
+    found = scores["contributions"].mean(axis=0)
+    assert np.all(np.abs(found[seen] - expected) < 4 * error + 10 / SAMPLES)
+    assert np.all(scores["contributions"][:, ~seen] == 0)
+    logs = scores["log_likelihood"]
+    spread = logs.std(ddof=1)
+    assert abs(logs.mean() - (expected.sum() - kl)) < 4 * spread / np.sqrt(REPEATS) + spread**2
+    assert 0.6 < np.mean(scores["standard_error"]) / spread < 1.6
+
+
 def test_draws_are_those_of_the_conditional():
     """Mean and covariance of 40 x 50 draws. Mutants: draws of means, the same z for all draws of
     an example, an index without its key."""

@@ -53,7 +53,7 @@ from vae_jax.datasets.streaming import (
     num_bytes,
     stream,
 )
-from vae_jax.datasets.table import read_table
+from vae_jax.datasets.table import read_table, sums_of_columns
 
 __all__ = [
     "BINARIZATIONS",
@@ -106,6 +106,7 @@ __all__ = [
     "render_sprites",
     "split_examples",
     "stream",
+    "sums_of_columns",
     "to_model_examples",
     "to_model_values",
     "to_user",

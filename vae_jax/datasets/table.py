@@ -324,6 +324,16 @@ def fields_from_table(outline: Dataset, given: Any, name: str) -> dict[str, Mask
     return encode_table(outline.columns, table, name)
 
 
+def sums_of_columns(outline: Dataset, fields: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return {column: the sum over its entries in each row} of fields such as log-densities."""
+    places = _places(outline.columns)
+    return {
+        column.name: np.asarray(fields[column.kind])[:, places[column.name]].sum(axis=1)
+        for column in outline.columns
+        if column.kind != DROP
+    }
+
+
 def table_from_fields(outline: Dataset, fields: Mapping[str, np.ndarray]) -> Any:
     """Return fields in the units of the data as a DataFrame, or without pandas a dictionary."""
     places = _places(outline.columns)

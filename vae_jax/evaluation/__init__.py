@@ -26,7 +26,12 @@ from vae_jax.evaluation.gradient_statistics import (
     signal_to_noise,
     slope_of_signal_to_noise,
 )
-from vae_jax.evaluation.imputation import make_impute, make_imputed_draws, values_of
+from vae_jax.evaluation.imputation import (
+    make_impute,
+    make_imputed_draws,
+    make_score,
+    values_of,
+)
 from vae_jax.evaluation.keys import EvaluationKeys, evaluation_keys, sample_keys
 from vae_jax.evaluation.latents import (
     active_units,
@@ -89,6 +94,7 @@ __all__ = [
     "make_imputed_draws",
     "make_log_weights",
     "make_measure",
+    "make_score",
     "make_tightness",
     "map_examples",
     "mean_bounds",

@@ -1,14 +1,14 @@
-"""Missing entries of an example given the observed ones, by importance sampling."""
+"""Missing entries of an example given the observed ones, and what each adds to log p(x)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import Array
 import jax.numpy as jnp
 from jaxtyping import Key
 
-from vae_jax.distributions import Masked
+from vae_jax.distributions import Masked, Product
 from vae_jax.evaluation.examples import over_examples
 from vae_jax.evaluation.keys import sample_keys
 from vae_jax.evaluation.measure import draw_in_chunks
@@ -28,39 +28,119 @@ def make_impute(vae: Any, num_samples: int, chunk_size: int) -> Callable:
       num_samples: K, samples of z per example.
       chunk_size: samples decoded at once: only so many take memory.
     """
-    chunk_size = min(chunk_size, num_samples)
 
     def impute(params_and_keys, index, example):
-        params, keys = params_and_keys
-        weigh = _make_weigh(vae, params, example)
+        def mean(likelihood):
+            return likelihood.mean
 
-        def weigh_mean(key):
-            log_weight, p = weigh(key)
-            return log_weight, p.mean
-
-        def add_chunk(carry, first):
-            largest, total, weighted = carry
-            of_chunk = sample_keys(keys.samples, index, first, chunk_size)
-            log_weights, means = jax.vmap(weigh_mean)(of_chunk)
-            is_one = first + jnp.arange(chunk_size) < num_samples
-            log_weights = jnp.where(is_one, log_weights, -jnp.inf)
-            now = jnp.maximum(largest, jnp.max(log_weights))
-            kept, weights = jnp.exp(largest - now), jnp.exp(log_weights - now)
-            weighted = jax.tree.map(
-                lambda sums, each: kept * sums + jnp.tensordot(weights, each, 1), weighted, means
-            )
-            return (now, kept * total + jnp.sum(weights), weighted), None
-
-        like = jax.eval_shape(weigh_mean, keys.samples)[1]
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
-        lowest = jnp.full(
-            (), jnp.finfo(jnp.result_type(float)).min
-        )  # not -inf, whose differences are NaN
-        starts = jnp.arange(0, num_samples, chunk_size)
-        (_, total, weighted), _ = jax.lax.scan(add_chunk, (lowest, jnp.zeros(()), zeros), starts)
-        return jax.tree.map(lambda leaf: leaf / total, weighted)
+        return average_over_posterior(
+            vae, params_and_keys, index, example, num_samples, chunk_size, mean
+        )[1]
 
     return over_examples(impute)
+
+
+def make_score(vae: Any, num_samples: int, chunk_size: int) -> Callable:
+    """Make score((params, keys), indices, examples), jitted: log p(x) and what it is made of.
+
+    It returns, per example in nats: `log_likelihood`, the importance-weighted bound of K samples;
+    its `standard_error` over samples, by the delta method, sqrt((K sum_k w_k^2 / (sum_k w_k)^2 -
+    1) / K); and `contributions`, a pytree like x: E[log p(x_i|z)] of each entry i over p(z|x), by
+    self-normalized importance sampling. Of independent entries, log p(x) is their sum less
+    KL(p(z|x) || p(z)). It is {} where the likelihood has no entries that are independent.
+
+    Args:
+      vae: the functions `encode`, `decode` and `prior`.
+      num_samples: K, samples of z per example.
+      chunk_size: samples decoded at once: only so many take memory.
+    """
+
+    def score(params_and_keys, index, example):
+        def per_entry(likelihood):
+            return log_prob_per_entry(likelihood, example.x)
+
+        weights, contributions = average_over_posterior(
+            vae, params_and_keys, index, example, num_samples, chunk_size, per_entry
+        )
+        relative = num_samples * weights.squares / weights.total**2 - 1
+        return {
+            "log_likelihood": weights.largest + jnp.log(weights.total / num_samples),
+            "standard_error": jnp.sqrt(jnp.maximum(relative, 0) / num_samples),
+            "contributions": contributions,
+        }
+
+    return over_examples(score)
+
+
+def log_prob_per_entry(likelihood: Any, x: Any) -> Any:
+    """Return log p(x_i|z) of each entry, by field where there are fields; {} where none has it."""
+    if isinstance(likelihood, Product):
+        return {name: log_prob_per_entry(each, x[name]) for name, each in likelihood.fields.items()}
+    if not hasattr(getattr(likelihood, "base", likelihood), "log_prob_per_dimension"):
+        return {}
+    return likelihood.log_prob_per_dimension(x)
+
+
+class Weights(NamedTuple):
+    """The importance weights of K samples, divided by exp(largest)."""
+
+    largest: Any
+    total: Any
+    squares: Any
+    """The sum of their squares."""
+
+
+def average_over_posterior(
+    vae: Any,
+    params_and_keys: Any,
+    index: Any,
+    example: Any,
+    num_samples: int,
+    chunk_size: int,
+    function: Callable[[Any], Any],
+) -> tuple[Weights, Any]:
+    """Return the importance weights of one example, and the average of function(p(x|z)) over p(z|x)
+    that they give: sum_k w_k f_k / sum_k w_k.
+
+    Args:
+      vae: the functions `encode`, `decode` and `prior`.
+      params_and_keys: of the model, and of the evaluation.
+      index: of the example in its data set.
+      example: (x, y).
+      num_samples: K.
+      chunk_size: samples decoded at once: only so many take memory.
+      function: of the likelihood; returns a pytree of arrays.
+    """
+    params, keys = params_and_keys
+    weigh, chunk_size = _make_weigh(vae, params, example), min(chunk_size, num_samples)
+
+    def weigh_one(key):
+        log_weight, likelihood = weigh(key)
+        return log_weight, function(likelihood)
+
+    def add_chunk(carry, first):
+        (largest, total, squares), weighted = carry
+        of_chunk = sample_keys(keys.samples, index, first, chunk_size)
+        log_weights, values = jax.vmap(weigh_one)(of_chunk)
+        is_one = first + jnp.arange(chunk_size) < num_samples
+        log_weights = jnp.where(is_one, log_weights, -jnp.inf)
+        now = jnp.maximum(largest, jnp.max(log_weights))
+        kept, weights = jnp.exp(largest - now), jnp.exp(log_weights - now)
+        weighted = jax.tree.map(
+            lambda sums, each: kept * sums + jnp.tensordot(weights, each, 1), weighted, values
+        )
+        sums = kept * total + jnp.sum(weights), kept**2 * squares + jnp.sum(weights**2)
+        return (Weights(now, *sums), weighted), None
+
+    like = jax.eval_shape(weigh_one, keys.samples)[1]
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+    lowest = jnp.full(
+        (), jnp.finfo(jnp.result_type(float)).min
+    )  # not -inf: its differences are NaN
+    carry = Weights(lowest, jnp.zeros(()), jnp.zeros(())), zeros
+    starts = jnp.arange(0, num_samples, chunk_size)
+    (weights, weighted), _ = jax.lax.scan(add_chunk, carry, starts)
+    return weights, jax.tree.map(lambda leaf: leaf / weights.total, weighted)
 
 
 def make_imputed_draws(vae: Any, num_draws: int, num_samples: int, chunk_size: int) -> Callable:

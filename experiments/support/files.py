@@ -1,0 +1,96 @@
+"""Examples in and results out: tables as CSV or parquet, arrays as npz, as the extension says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vae_jax import datasets
+from vae_jax.checkpoints import output_file
+
+_WRITTEN = (".csv", ".parquet", ".npz")
+
+
+class Given(NamedTuple):
+    """Examples of a file, as a `vae_jax.Model` takes them; NaN where a value is missing."""
+
+    x: Any
+    y: Any
+    index: Any
+    """Of the rows of a table; None of arrays."""
+
+
+def read_given(outline: datasets.Dataset, source: str) -> Given:
+    """Return the examples of a table, or of an npz under key x and y, or a key for each field.
+
+    Raises:
+      ValueError: a file that cannot be read.
+    """
+    if not source.endswith(".npz"):
+        table = datasets.read_table(source)
+        return Given(table, None, table.index)
+    fields = () if outline.is_plain else tuple(outline.values)
+    x, y, mask, _ = datasets.read_npz(source, fields)
+    masks = mask if fields else {"x": mask}
+    x = {
+        name: values if (masks or {}).get(name) is None else _with_holes(values, masks[name])
+        for name, values in (x if fields else {"x": x}).items()
+    }
+    return Given(x if fields else x["x"], y, None)
+
+
+def _with_holes(values, mask):
+    mask = np.asarray(mask) != 0
+    mask = mask.reshape(mask.shape + (1,) * (np.ndim(values) - mask.ndim))
+    return np.where(mask, values, np.nan)
+
+
+def check_output(path: str, overwrite: bool) -> None:
+    """Refuse an output that is there, or whose extension says no format.
+
+    Raises:
+      ValueError: with what is possible.
+    """
+    if not path.endswith(_WRITTEN):
+        raise ValueError(f"--output={path} must end in {', '.join(_WRITTEN)}")
+    if Path(path).exists() and not overwrite:
+        raise ValueError(f"--output={path} is there: --overwrite replaces it")
+
+
+def write_result(path: str, columns: Mapping[str, Any], index: Any = None) -> None:
+    """Write results: one array per example in each column, or of an npz arrays of any shape.
+
+    Args:
+      path: .csv, .parquet or .npz.
+      columns: by name.
+      index: of the rows; None: they are numbered.
+
+    Raises:
+      ValueError: a column that a table cannot hold.
+      OSError: the output cannot be written.
+    """
+    if path.endswith(".npz"):
+        with output_file(Path(path)) as file:
+            np.savez(file, **{name: np.asarray(each) for name, each in columns.items()})
+        return
+    import pandas
+
+    wide = {}
+    for name, each in columns.items():
+        if np.ndim(each) > 2:
+            raise ValueError(
+                f"--output={path}: {name!r} is an array of shape {np.shape(each)[1:]} per example, "
+                "which no table holds: write an npz"
+            )
+        wide |= {name: each} if np.ndim(each) == 1 else _columns_of_array(name, each)
+    table = pandas.DataFrame(wide, index=index)
+    with output_file(Path(path)) as file:
+        if path.endswith(".parquet"):
+            table.to_parquet(file)
+        else:
+            table.to_csv(file, index=not isinstance(table.index, pandas.RangeIndex))
+
+
+def _columns_of_array(name, array):
+    return {f"{name}{i}": np.asarray(array)[:, i] for i in range(np.shape(array)[1])}
