@@ -140,6 +140,7 @@ def main() -> None:
             write_report(report, run, how_measured, state, workdir, options)
         else:
             measure_and_report(run, how_measured, state, workdir, "evaluation.json", {})
+            console.say(f"{workdir} has evaluation.json, evaluation.csv and figures/")
 
 
 if __name__ == "__main__":
