@@ -23,6 +23,7 @@ def vae(data):
     return make_vae_for(data, latent_dim=2, hidden=(), likelihood="gaussian_learned_scale")
 
 
+@pytest.mark.slow
 def test_it_reaches_the_likelihood_of_the_data(vae, data):
     """A linear VAE of linear-Gaussian data: log p(x) of the test examples within 0.2 nats of that
     under the model that they come from. Mutants: the validation examples measured, no updates."""
@@ -38,6 +39,7 @@ def test_it_reaches_the_likelihood_of_the_data(vae, data):
     assert jax.tree.structure(fitted.params) == jax.tree.structure(fitted.model.params)
 
 
+@pytest.mark.slow
 def test_patience_gives_back_the_best(vae, data, capsys):
     """A learning rate that makes things worse: the first evaluation is the best. Mutant: the last
     parameters."""

@@ -222,6 +222,7 @@ def test_columns_that_no_model_can_use_are_refused(case):
     assert datasets.from_arrays(frame(**columns), columns="age=drop")
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_categories_are_refused():
     names = {"id": [f"c{i}" for i in range(10**5)], "x": np.linspace(-1, 1, 10**5)}
     with pytest.raises(ValueError, match="'id' has 100,000 different values, more than 1,000"):

@@ -44,6 +44,7 @@ def test_values_and_gradients_are_those_of_the_convolution(pair, shape, outputs)
     np.testing.assert_allclose(*tangents, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_step_has_forward_mode_derivatives():
     """Of a convolutional model, along random changes of all parameters, against the gradient that
     reverse mode gives. Mutant: a rule for reverse mode alone, which jvp refuses."""

@@ -123,6 +123,7 @@ for ours, theirs in ((placement.collect(state).params, alone.params), (metrics, 
 """
 
 
+@pytest.mark.slow
 def test_members_on_three_devices_equal_those_on_one():
     """Five members, of which one device has one less: parameters and metrics after 20 steps in two
     calls, and the state itself, there and back. Mutants: a member twice, another order, the copy
