@@ -9,10 +9,10 @@ still folded; shapes are blobs. Three betas with five seeds each:
     python -m experiments.train --config=configs/beta_sprites.py \\
       --config.sweep="objective.beta=1,4,8" --config.num_seeds=5
 
-Median MIG of the five seeds, and the lowest and the highest, which hold the median of all seeds with
-a probability of 94%: .025 (.017 .. .040) at beta = 1, .065 (.053 .. .158) at 4, .170 (.031 .. .172)
-at 8. FactorVAE score: .50, .57, .56. Seeds differ more than betas do: position is folded over two to
-four latents, by chance.
+Median MIG of the five seeds, and the lowest and the highest, which hold the median of all seeds
+with a probability of 94%: .025 (.017 .. .040) at beta = 1, .065 (.053 .. .158) at 4, .170 (.031 ..
+.172) at 8. FactorVAE score: .50, .57, .56. Seeds differ more than betas do: position is folded over
+two to four latents, by chance.
 
 Test set (2,000 images that training never draws), seed 0: -log p(x) 95.2 nats by 100 samples, ELBO
 -102.0 nats, five latents used, in four minutes on two busy cores.

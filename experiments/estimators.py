@@ -126,7 +126,7 @@ def open_model(given: Mapping[str, Any]) -> tuple[Run, Evaluation, Any, Path]:
     """Return the run, how it is measured, the parameters and the output that the flags name.
 
     Raises:
-      ValueError: not exactly one of a folder and a config, or one that cannot be used.
+      ValueError: neither a folder nor a config, or one that cannot be used.
     """
     if given["workdir"] is None and given["config"] is None:
         raise ValueError("give --workdir=DIR, a trained run, or --config=FILE, a fresh one")

@@ -38,8 +38,8 @@ def used(workdir, readme_lines, tmp_path_factory):
     folder = tmp_path_factory.mktemp("used")
     dataset = load_run(workdir)[0].dataset
     np.savez(folder / "x.npz", **dataset.test._asdict())
-    commands = [line for line in readme_lines if line.startswith("python -m ")]
-    commands = [line for line in commands if "experiments.export" not in line]
+    programs = ("python -m experiments.encode ", "python -m experiments.sample ")
+    commands = [line for line in readme_lines if line.startswith(programs)]
     encoding, sampling = [
         re.sub(r"(--(in|out)put=)", rf"\1{folder}/", command).split()[2:] for command in commands
     ]
