@@ -75,12 +75,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "folder of the run, or a model file")
-    flags.DEFINE_string("input", None, "CSV, parquet or npz with the examples")
-    flags.DEFINE_string("output", None, "CSV, parquet or npz to write")
-    flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
+    files.define_flags()
     flags.DEFINE_integer("num_samples", 1000, "importance samples per example", lower_bound=1)
     flags.DEFINE_integer("draws", 0, "draws in the place of means", lower_bound=0)
-    flags.DEFINE_boolean("overwrite", False, "replace an output that is there")
     cli.define_machine_flags()
     cli.run_program(main, required=("workdir", "input", "output"))

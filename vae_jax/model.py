@@ -175,8 +175,7 @@ class Model:
 
         scores = self._apply(("score", num_samples), make, self._examples(x, y, seed), seed)
         if self.dataset.columns is not None:
-            each = sums_of_columns(self.dataset, scores["contributions"])
-            scores["contributions"] = each
+            scores["contributions"] = sums_of_columns(self.dataset, scores["contributions"])
         return scores
 
     def impute(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from absl import flags
 import numpy as np
 
 from vae_jax import datasets
@@ -44,6 +45,15 @@ def _with_holes(values, mask):
     mask = np.asarray(mask) != 0
     mask = mask.reshape(mask.shape + (1,) * (np.ndim(values) - mask.ndim))
     return np.where(mask, values, np.nan)
+
+
+def define_flags() -> None:
+    """Define the flags of a program that reads examples from a file and writes one."""
+    flags.DEFINE_string("workdir", None, "folder of the run, or a model file")
+    flags.DEFINE_string("input", None, "CSV, parquet or npz with the examples")
+    flags.DEFINE_string("output", None, "CSV, parquet or npz to write")
+    flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
+    flags.DEFINE_boolean("overwrite", False, "replace an output that is there")
 
 
 def check_output(path: str, overwrite: bool) -> None:

@@ -28,7 +28,9 @@ def check_training_memory(run: Run) -> None:
     batch_size, options = run.config.training.batch_size, run.config.objective
     num_samples = options.get("num_samples", 1) * options.get("num_groups", 1)
     num_samples = options.get("chunk_size", 0) or num_samples
-    at_once = min(len(run.members), members_at_once(run.placement) or len(run.members))
+    placement, count = run.placement, len(run.members)
+    num_devices = placement.num_devices if placement.divided == "members" else 1
+    at_once = min(count, num_devices * (members_at_once(placement) or count))
     layers = at_once * layers_bytes(run, state, batch_size, num_samples)
     remedy = "config.training.batch_size, config.objective.num_samples"
     if "chunk_size" in options:

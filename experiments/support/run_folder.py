@@ -33,7 +33,8 @@ _FREE_FIELDS = (
 # What earlier versions called a metric: (its name now, the sign to multiply it by).
 _FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
 _FILES = (
-    *("config.json", "estimators.json", "evaluation.json", "lock", "metrics.jsonl"),
+    *("config.json", "estimators.json", "evaluation.csv", "evaluation.json", "lock"),
+    "metrics.jsonl",
     *("disentanglement.json", "latents.json", "likelihood.json", "results.csv", "summary.json"),
 )
 _FOLDERS = ("best", "checkpoints", "figures", "profile", "tensorboard")

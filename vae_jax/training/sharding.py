@@ -150,8 +150,7 @@ def over_devices(function: Callable, placement: Placement) -> Callable:
         return function(state, *rest, count=own if placement.has_empty_places else None)
 
     def on_all_devices(state, *rest):
-        specs = TrainState(*[PartitionSpec("devices")] * len(TrainState._fields))
-        specs = specs._replace(step=PartitionSpec())
+        specs = TrainState(*[each.spec for each in placement.state])
         state, metrics = jax.shard_map(
             on_one_device,
             mesh=placement.copied.mesh,
