@@ -18,6 +18,17 @@ from vae_jax.models import check_fits
 
 _MOST_CODES, _MOST_IMAGES, _DRAWS = 1000, 48, 500
 _MOST_BYTES = 2_000_000  # of codes, and of images
+# What latents are ordered by, as the page says it.
+_KL = {
+    "name": "KL",
+    "unit": "nats",
+    "text": "Most informative first: the KL is how much it tells about an example, on average.",
+}
+_VARIANCE = {
+    "name": "variance",
+    "unit": "",
+    "text": "By the variance of the mean over examples, as the KL has no closed form.",
+}
 
 
 class Shown(NamedTuple):
@@ -45,7 +56,8 @@ def find_examples(model: Model, workdir: str, source: str | None) -> Shown:
         return _some(Shown(model.dataset, examples, examples, f"examples of {Path(source).name}"))
     if Path(workdir).is_dir():
         try:
-            dataset = load_dataset(**model.metadata["config"]["data"])
+            # The metadata of a model name no folders, which are where the data is.
+            dataset = load_dataset(**run_folder.read_config(Path(workdir)).data)
             run_folder.check_data(Path(workdir), datasets.fingerprint(dataset))
             return _some(Shown(dataset, dataset.test, dataset.test, "test examples"))
         except (ValueError, OSError) as error:
@@ -98,7 +110,7 @@ def make_content(model: Model, shown: Shown) -> dict[str, Any]:
             }
             for d in np.argsort(-amounts, kind="stable")
         ],
-        "amount": "variance of the means" if kl is None else "KL in nats",
+        "amount": _VARIANCE if kl is None else _KL,
         "numClasses": model.vae.condition or 0,
         "numLabels": (shown.dataset.labels or (0, 0))[1] + 1,
         "codes": codes[:count],

@@ -159,7 +159,7 @@ def _vector_sizes(num_levels, shape):
 
 
 def _dense_decoder(module: DenseDecoder, params: Any, add: Callable) -> list[dict]:
-    hidden = _dense_stack(module.layers, params["Dense_0"], add)
+    hidden = _dense_stack(module.layers, params, add)
     return [*hidden, _dense(params["Dense_1"], add)]
 
 
@@ -167,7 +167,7 @@ def _conv_decoder(module: ConvDecoder, params: Any, add: Callable) -> list[dict]
     layers, (height, width, _) = module.layers, module.shape
     factor = 2 ** len(layers.channels)
     sides = [height // factor, width // factor]
-    described = _dense_stack(layers, params["Dense_0"], add)
+    described = _dense_stack(layers, params, add)
     for i in range(len(layers.channels) - 1):
         block = params[f"ConvolutionalBlock_{i}"]
         described.append(_convolution("upsample", block["Convolution_0"], sides, add))
@@ -181,7 +181,8 @@ def _conv_decoder(module: ConvDecoder, params: Any, add: Callable) -> list[dict]
 _DECODERS = {DenseDecoder: _dense_decoder, ConvDecoder: _conv_decoder}
 
 
-def _dense_stack(layers, params, add):
+def _dense_stack(layers, decoder, add):
+    params = decoder.get("Dense_0", {})  # without hidden layers it has no parameters
     described, names = [], iter(sorted(params, key=lambda name: int(name.split("_")[1])))
     for name in names:
         dense = _dense(params[name], add)

@@ -4,6 +4,7 @@
 // two examples; and the mean of p(x|z) that the decoder makes of it.
 const LatentSpace = (() => {
   const SVG = "http://www.w3.org/2000/svg";
+  const MOST_CODES = 500; // on the map: more hide each other
   const MAP = { size: 400, margin: 26 };
   const PALETTE = [
     "#4e79a7", "#f28e2b", "#e15759", "#4aa39c", "#59a14f",
@@ -52,7 +53,8 @@ const LatentSpace = (() => {
     }
 
     const name = (d) => `z${d + 1}`;
-    const amountOf = (latent) => `${latent.amount.toFixed(2)} ${content.amount}`;
+    const { amount } = content;
+    const amountOf = (latent) => `${amount.name} ${latent.amount.toFixed(2)} ${amount.unit}`.trim();
 
     // ---- moving ----
 
@@ -137,13 +139,13 @@ const LatentSpace = (() => {
       const row = make("div", { class: latent.isDead ? "slider dead" : "slider" });
       const label = make("label", { for: `slider-${d}` });
       label.append(make("b", {}, name(d)), make("span", { class: "muted" }, amountOf(latent)));
-      label.append(make("output", { id: `value-${d}`, for: `slider-${d}` }));
+      const bar = make("span", { class: "amount" });
+      bar.style.width = `${(90 * latent.amount) / largest}px`;
+      label.append(bar, make("output", { id: `value-${d}`, for: `slider-${d}` }));
       const range = { type: "range", min: latent.low, max: latent.high, step: 0.01 };
       const input = make("input", { id: `slider-${d}`, ...range });
       input.addEventListener("input", () => setDimension(d, Number(input.value)));
-      const bar = make("div", { class: "amount" });
-      bar.style.width = `${(100 * latent.amount) / largest}%`;
-      row.append(label, bar, input);
+      row.append(label, input);
       return row;
     }
 
@@ -155,8 +157,7 @@ const LatentSpace = (() => {
       }
       byId("dead").hidden = !dead.length;
       byId("num-dead").textContent = dead.length === 1 ? "1 dead latent" : `${dead.length} dead latents`;
-      const noKl = content.amount.startsWith("KL") ? "" : " (KL has no closed form here)";
-      byId("order").textContent = `Most informative first, by ${content.amount}${noKl}.`;
+      byId("order").textContent = amount.text;
     }
 
     // ---- the map ----
@@ -175,7 +176,7 @@ const LatentSpace = (() => {
 
     function drawMap() {
       byId("axes").replaceChildren(...makeAxes());
-      byId("codes").replaceChildren(...Array.from({ length: numCodes }, (_, i) => makeCode(i)));
+      byId("codes").replaceChildren(...Array.from({ length: Math.min(MOST_CODES, numCodes) }, (_, i) => makeCode(i)));
       showMarker();
     }
 
@@ -183,7 +184,7 @@ const LatentSpace = (() => {
       const [x, y] = scales();
       const [left, bottom] = [MAP.margin, MAP.size - MAP.margin];
       const [right, top] = [MAP.size - MAP.margin / 2, MAP.margin / 2];
-      const ticks = (d) => [latentOf[d].low, (latentOf[d].low + latentOf[d].high) / 2, latentOf[d].high];
+      const ticks = (d) => ticksOf(latentOf[d]);
       const lines = [
         make("line", { x1: left, y1: bottom, x2: right, y2: bottom }),
         make("line", { x1: left, y1: bottom, x2: left, y2: top }),
@@ -194,7 +195,18 @@ const LatentSpace = (() => {
       const beside = ticks(state.axes[1]).map((tick) =>
         make("text", { x: left - 5, y: y.place(tick) + 4, "text-anchor": "end" }, String(tick)),
       );
-      return [...lines, ...below, ...beside];
+      const named = state.axes.map(name);
+      const names = [
+        make("text", { x: (left + right) / 2 + 40, y: bottom + 16, class: "name" }, `${named[0]} →`),
+        make("text", { x: left - 10, y: (top + bottom) / 2 - 40, class: "name" }, `↑${named[1]}`),
+      ];
+      return [...lines, ...below, ...beside, ...names];
+    }
+
+    // The outermost whole numbers, and 0 where it is between them.
+    function ticksOf({ low, high }) {
+      const [first, last] = [Math.ceil(low), Math.floor(high)];
+      return first < 0 && last > 0 ? [first, 0, last] : [first, last];
     }
 
     // A one-digit class is drawn as that digit, in its color; other codes are points.

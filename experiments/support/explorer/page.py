@@ -48,7 +48,7 @@ def describe_model(model: Model) -> str:
     network, prior, likelihood = (name.replace("_", " ") for name in names)
     texts = [
         f"{model.dataset.protocol}",
-        f"{network} with {arguments['latent_dim']} latents, prior {prior}, p(x|z) {likelihood}",
+        f"network {network}, {arguments['latent_dim']} latents, prior {prior}, p(x|z) {likelihood}",
     ]
     nll = model.metadata.get("numbers", {}).get("nll")
     given = "|y" if model.vae.condition else ""

@@ -4,8 +4,8 @@
 // encoder q(z|x) = N(m, v). Everything is in nats.
 const TradeOff = (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const [V_LOW, V_HIGH] = [0.01, 10];
-  const SPAN = 12; // nats that a chart shows at most
+  const [V_LOW, V_HIGH] = [0.02, 5];
+  const SPAN = 6; // nats below the uppermost that are shown at least in part
   const MARGIN = { left: 40, right: 12, top: 8, bottom: 26 };
 
   const square = (u) => u * u;
@@ -96,19 +96,15 @@ const TradeOff = (() => {
   }
 
   function ticksOf([low, high]) {
-    const step = [0.25, 0.5, 1, 2, 4].find((each) => (high - low) / each <= 6) ?? 10;
+    const step = [0.25, 0.5, 1, 2, 5, 10, 20].find((each) => (high - low) / each <= 6) ?? 50;
     const first = Math.ceil(low / step);
     return spread(first * step, Math.floor(high / step) * step, Math.floor(high / step) - first + 1);
   }
 
-  // The range of some curves, of which only the uppermost nats are shown.
-  function rangeOf(...curves) {
-    const values = curves.flat();
-    const high = Math.max(...values) + 0.4;
-    return [Math.max(Math.min(...values) - 0.4, high - SPAN), high];
-  }
+  // Of curves that fall steeply only the uppermost nats are shown.
+  const bottomOf = (curve) => Math.max(Math.min(...curve), Math.max(...curve) - SPAN);
 
-  const LOG_TICKS = [0.01, 0.1, 1, 10].map((v) => [Math.log10(v), String(v)]);
+  const LOG_TICKS = [0.02, 0.1, 0.5, 1, 5].map((v) => [Math.log10(v), String(v)]);
 
   // ---- the tab ----
 
@@ -120,7 +116,7 @@ const TradeOff = (() => {
     w: { from: -2, to: 2 },
     s: { from: 0.2, to: 2 },
   };
-  const FIRST = { v: 1, m: 0.9, x: 1.5, beta: 1, w: 1, s: 0.6 };
+  const FIRST = { v: 1, m: 0.8, x: 1.5, beta: 1, w: 1, s: 0.6 };
 
   function start() {
     const state = { ...FIRST };
@@ -163,12 +159,12 @@ const TradeOff = (() => {
     }
 
     // A vertical line through all charts over v, and a dot on each curve.
-    function makeMarker(scales, yRange, named) {
+    function makeMarker(scales, yRange, now, names) {
       const x = scales.x(Math.log10(state.v));
       const line = { x1: x, x2: x, y1: scales.y(yRange[0]), y2: scales.y(yRange[1]), class: "now" };
-      const dots = Object.entries(named)
-        .filter(([, y]) => isShown(y, yRange))
-        .map(([name, y]) => make("circle", { cx: x, cy: scales.y(y), r: 5, class: `dot ${name}` }));
+      const dots = names
+        .filter((name) => isShown(now[name], yRange))
+        .map((name) => make("circle", { cx: x, cy: scales.y(now[name]), r: 5, class: `dot ${name}` }));
       return [make("line", line), ...dots];
     }
 
@@ -176,7 +172,7 @@ const TradeOff = (() => {
       const svg = byId("bound-chart");
       const [now, best] = [terms(state), bestFor(state)];
       const [elbo, objective] = ["elbo", "objective"].map((name) => alongV.map((each) => each[name]));
-      const yRange = rangeOf(elbo, [now.logLikelihood]);
+      const yRange = [Math.min(bottomOf(elbo), now.elbo) - 0.3, now.logLikelihood + 0.5];
       const scales = makeScales(svg, range, yRange);
       const log = steps.map(() => now.logLikelihood);
       const x = scales.x(Math.log10(state.v));
@@ -185,12 +181,11 @@ const TradeOff = (() => {
       const peak = { cx: scales.x(Math.log10(best.variance)), cy: scales.y(top), r: 5, class: "peak" };
       svg.replaceChildren(
         ...makeAxis(scales, LOG_TICKS, ticksOf(yRange), range, yRange),
-        makeCurve(scales, steps, objective, yRange, "objective"),
         makeCurve(scales, steps, elbo, yRange, "elbo"),
+        makeCurve(scales, steps, objective, yRange, "objective"),
         makeCurve(scales, steps, log, yRange, "logLikelihood"),
-        ...makeMarker(scales, yRange, {}),
         make("line", { ...gap, class: "gap-bar" }),
-        ...makeMarker(scales, yRange, { objective: now.objective, elbo: now.elbo, logLikelihood: now.logLikelihood }).slice(1),
+        ...makeMarker(scales, yRange, now, ["objective", "elbo", "logLikelihood"]),
         ...(isShown(top, yRange) ? [make("circle", peak)] : []),
       );
     }
@@ -200,12 +195,14 @@ const TradeOff = (() => {
       const now = terms(state);
       const names = ["reconstruction", "kl", "gap"];
       const curves = names.map((name) => alongV.map((each) => each[name]));
-      const yRange = rangeOf(...curves);
+      const [reconstruction, kl] = curves;
+      const highest = Math.max(...reconstruction, ...kl, now.gap);
+      const yRange = [bottomOf(reconstruction) - 0.3, highest + 0.3];
       const scales = makeScales(svg, range, yRange);
       svg.replaceChildren(
         ...makeAxis(scales, LOG_TICKS, ticksOf(yRange), range, yRange),
         ...names.map((name, i) => makeCurve(scales, steps, curves[i], yRange, name)),
-        ...makeMarker(scales, yRange, { reconstruction: now.reconstruction, kl: now.kl, gap: now.gap }),
+        ...makeMarker(scales, yRange, now, names),
       );
     }
 
