@@ -128,7 +128,7 @@ const LatentSpace = (() => {
     function showSliders() {
       state.z.forEach((value, d) => {
         byId(`slider-${d}`).value = value;
-        byId(`value-${d}`).textContent = value.toFixed(2);
+        byId(`value-${d}`).textContent = Pictures.format(value, 2);
       });
     }
 

@@ -48,6 +48,10 @@ const TradeOff = (() => {
     return element;
   }
 
+  function describe({ mean, variance }) {
+    return `N(${Pictures.format(mean, 2)}, ${Pictures.format(variance, 2)})`;
+  }
+
   const spread = (low, high, count) =>
     Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
 
@@ -142,7 +146,7 @@ const TradeOff = (() => {
     function showSliders() {
       for (const [name, { isLog }] of Object.entries(SLIDERS)) {
         byId(name).value = isLog ? Math.log10(state[name]) : state[name];
-        byId(`${name}-value`).textContent = state[name].toFixed(2);
+        byId(`${name}-value`).textContent = Pictures.format(state[name], 2);
       }
     }
 
@@ -150,12 +154,12 @@ const TradeOff = (() => {
       const now = terms(state);
       for (const [name, value] of Object.entries(now)) {
         document.querySelectorAll(`[data-term=${name}]`).forEach((each) => {
-          each.textContent = value.toFixed(3);
+          each.textContent = Pictures.format(value, 3);
         });
       }
       const [p, best] = [posterior(state), bestFor(state)];
-      byId("posterior").textContent = `N(${p.mean.toFixed(2)}, ${p.variance.toFixed(2)})`;
-      byId("best").textContent = `N(${best.mean.toFixed(2)}, ${best.variance.toFixed(2)})`;
+      byId("posterior").textContent = describe(p);
+      byId("best").textContent = describe(best);
     }
 
     // A vertical line through all charts over v, and a dot on each curve.
