@@ -478,6 +478,14 @@ def test_parameters_that_no_layer_explains_are_refused():
         decoder.describe_decoder(model)
 
 
+def test_a_failed_training_is_told():
+    """Mutant: a page of NaN, which its JSON cannot hold."""
+    model = random_model((6,))
+    model.params["encoder"]["Dense_1"]["bias"][0] = np.nan
+    with pytest.raises(ValueError, match="not all finite"):
+        decoder.describe_decoder(model)
+
+
 def test_what_is_there_is_kept(html):
     before = html.read_bytes()
     with pytest.raises(ValueError, match=r"a\.html exists: .*--overwrite"):

@@ -123,6 +123,8 @@ def check_model(model: Model) -> None:
             f"likelihood={name_of(arguments['likelihood'])!r} has a mean that the page cannot "
             f"compute; it does those of {', '.join(_MEANS)}"
         )
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model.params)):
+        raise ValueError("the parameters are not all finite numbers: the training has failed")
 
 
 def check_size(weights: Weights) -> None:
