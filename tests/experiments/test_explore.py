@@ -399,6 +399,7 @@ def test_trade_off_is_drawn_as_it_moves(opened):
 # ---- models and files ----
 
 
+@pytest.mark.slow
 def test_vectors_without_data(browser, tmp_path, capsys):
     """A model alone: codes and examples are draws from it; vectors are bars, not images."""
     data = datasets.from_arrays(np.random.default_rng(0).normal(size=(40, 6)), name="</script>")

@@ -4,7 +4,8 @@ Only networks and likelihoods that are named here are told to the page; any othe
 that the page never shows another function than the model's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+import math
 from typing import Any
 
 import jax
@@ -70,32 +71,51 @@ def describe_decoder(model: Model) -> tuple[dict[str, Any], np.ndarray]:
     """
     check_model(model)
     arguments, weights = model.vae.arguments, Weights()
-    name = arguments["likelihood"]
-    row = look_up(LIKELIHOODS, name, "likelihood")
+    row = look_up(LIKELIHOODS, arguments["likelihood"], "likelihood")
     options = take_options(row, arguments)
     likelihood = row.make(arguments["num_levels"], **options)
     field = Field(tuple(arguments["shape"]), row.values, likelihood)
+    module = _make_module(arguments, field.output_shape)
+    layers = _DECODERS[type(module)](module, model.params["decoder"], weights.add)
+    check_complete(weights, model.params["decoder"])
+    described = {
+        "layers": layers,
+        "bias": weights.add(model.params["likelihood"]["output_bias"]),
+        "size": math.prod(field.shape) * likelihood.num_outputs,
+        "mean": _describe_mean(arguments, field, (options_of(row) | options)),
+    }
+    check_size(weights)
+    return described, weights.joined()
+
+
+def _make_module(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
+    """Return the decoder's Flax module.
+
+    Raises:
+      ValueError: one that the page cannot run.
+    """
     network = look_up(NETWORKS, arguments["network"], "network")
-    module = network(**take_options(network, arguments)).decoder(field.output_shape)
+    module = network(**take_options(network, arguments)).decoder(shape)
     if type(module) not in _DECODERS:
         known = ", ".join(each.__name__ for each in _DECODERS)
         raise ValueError(
             f"network={name_of(arguments['network'])!r}: its decoder is a "
             f"{type(module).__name__}, which the page cannot run; it runs {known}"
         )
-    layers = _DECODERS[type(module)](module, model.params["decoder"], weights.add)
-    check_complete(weights, model.params["decoder"])
-    bias = weights.add(model.params["likelihood"]["output_bias"])
-    check_size(weights)
-    mean = {
-        "kind": _MEANS[name],
-        "perValue": likelihood.num_outputs,
-        "levels": arguments["num_levels"] if row.values == "levels" else None,
-        "floor": (options_of(row) | options).get("likelihood_floor"),
-        "sizes": _vector_sizes(arguments["num_levels"], field.shape),
+    return module
+
+
+def _describe_mean(arguments, field, options):
+    # How the outputs for one value become its mean; what a kind does not need is not used.
+    num_levels = arguments["num_levels"]
+    return {
+        "kind": _MEANS[arguments["likelihood"]],
+        "perValue": field.likelihood.num_outputs,
+        "levels": num_levels,
+        "floor": options.get("likelihood_floor"),
+        # The lengths of one-hot vectors, one after the other.
+        "sizes": num_levels if isinstance(num_levels, tuple) else field.shape[-1:],
     }
-    size = int(np.prod(field.shape)) * likelihood.num_outputs
-    return {"layers": layers, "bias": bias, "size": size, "mean": mean}, weights.joined()
 
 
 def check_model(model: Model) -> None:
@@ -153,11 +173,6 @@ def check_complete(weights: Weights, params: Any) -> None:
             f"the decoder has {count:,} parameters, of which its layers explain {weights.size:,}: "
             "the page cannot run it"
         )
-
-
-def _vector_sizes(num_levels, shape):
-    # The lengths of one-hot vectors, one after the other.
-    return list(num_levels) if isinstance(num_levels, tuple) else [shape[-1]]
 
 
 def _dense_decoder(module: DenseDecoder, params: Any, add: Callable) -> list[dict]:
