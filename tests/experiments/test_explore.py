@@ -149,11 +149,12 @@ def conditional():
 
 @pytest.fixture(scope="module")
 def html(conditional, tmp_path_factory):
-    """The file of its page, with the examples of an npz."""
+    """The file of its page, with the examples of an npz whose name would end a script."""
     folder = tmp_path_factory.mktemp("page")
     save_model(conditional, folder / "a.vae")
-    np.savez(folder / "x.npz", x=X, y=Y)
-    explore.explore(str(folder / "a.vae"), str(folder / "a.html"), str(folder / "x.npz"))
+    source = str(folder / "<!--<script>.npz")
+    np.savez(source, x=X, y=Y)
+    explore.explore(str(folder / "a.vae"), str(folder / "a.html"), source)
     return folder / "a.html"
 
 

@@ -14,7 +14,15 @@ from vae_jax.lookup import name_of
 from vae_jax.model import Model
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("decoder.js", "pictures.js", "latent_space.js", "trade_off.js", "page.js")
+_SCRIPTS = (
+    "decoder.js",
+    "elements.js",
+    "pictures.js",
+    "latent_map.js",
+    "latent_space.js",
+    "trade_off.js",
+    "page.js",
+)
 
 
 def make_page(

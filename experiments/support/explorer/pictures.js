@@ -1,10 +1,7 @@
 "use strict";
 
-// Examples drawn on a canvas: images pixel by pixel, vectors as bars; and numbers as text.
+// Examples drawn on a canvas: images pixel by pixel, vectors as bars.
 const Pictures = (() => {
-  // A number with so many digits, without the sign of a zero.
-  const format = (value, digits) => value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
-
   const clip = (value) => Math.min(1, Math.max(0, value));
 
   // The value at `low` becomes 0, that at `high` 1; both are numbers, or one for each column.
@@ -50,5 +47,5 @@ const Pictures = (() => {
     (picture.kind === "bars" ? drawBars : drawImage)(canvas, heights, picture);
   }
 
-  return { draw, format, toHeights };
+  return { draw, toHeights };
 })();

@@ -3,7 +3,7 @@
 // The second tab: a model whose log p(x) is known, p(z) = N(0, 1) and p(x|z) = N(w z, s^2), and an
 // encoder q(z|x) = N(m, v). Everything is in nats.
 const TradeOff = (() => {
-  const SVG = "http://www.w3.org/2000/svg";
+  const { byId, format, makeSvg, onDrag } = Elements;
   const [V_LOW, V_HIGH] = [0.02, 5];
   const SPAN = 6; // nats below the uppermost that are shown at least in part
   const MARGIN = { left: 40, right: 12, top: 8, bottom: 26 };
@@ -41,15 +41,8 @@ const TradeOff = (() => {
 
   // ---- charts ----
 
-  function make(tag, attributes, text = "") {
-    const element = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    if (text) element.textContent = text;
-    return element;
-  }
-
   function describe({ mean, variance }) {
-    return `N(${Pictures.format(mean, 2)}, ${Pictures.format(variance, 2)})`;
+    return `N(${format(mean, 2)}, ${format(variance, 2)})`;
   }
 
   const spread = (low, high, count) =>
@@ -83,26 +76,29 @@ const TradeOff = (() => {
       path += `${isPenUp ? "M" : "L"}${scales.x(x).toFixed(1)} ${scales.y(ys[i]).toFixed(1)}`;
       isPenUp = false;
     });
-    return make("path", { d: path, class: `curve ${name}` });
+    return makeSvg("path", { d: path, class: `curve ${name}` });
   }
+
+  const makeDot = (cx, cy, name) => makeSvg("circle", { cx, cy, r: 5, class: name });
 
   function makeAxis(scales, xTicks, yTicks, [xLow, xHigh], [yLow, yHigh]) {
     const [left, right] = [scales.x(xLow), scales.x(xHigh)];
     const grid = yTicks.flatMap((y) => [
-      make("line", { x1: left, x2: right, y1: scales.y(y), y2: scales.y(y), class: "grid" }),
-      make("text", { x: left - 6, y: scales.y(y) + 4, "text-anchor": "end" }, String(y)),
+      makeSvg("line", { x1: left, x2: right, y1: scales.y(y), y2: scales.y(y), class: "grid" }),
+      makeSvg("text", { x: left - 6, y: scales.y(y) + 4, "text-anchor": "end" }, String(y)),
     ]);
     const bottom = scales.y(yLow);
     const ticks = xTicks.map(([x, text]) =>
-      make("text", { x: scales.x(x), y: bottom + 18, "text-anchor": "middle" }, text),
+      makeSvg("text", { x: scales.x(x), y: bottom + 18, "text-anchor": "middle" }, text),
     );
-    return [...grid, make("line", { x1: left, x2: right, y1: bottom, y2: bottom }), ...ticks];
+    return [...grid, makeSvg("line", { x1: left, x2: right, y1: bottom, y2: bottom }), ...ticks];
   }
 
   function ticksOf([low, high]) {
     const step = [0.25, 0.5, 1, 2, 5, 10, 20].find((each) => (high - low) / each <= 6) ?? 50;
     const first = Math.ceil(low / step);
-    return spread(first * step, Math.floor(high / step) * step, Math.floor(high / step) - first + 1);
+    const last = Math.floor(high / step);
+    return spread(first * step, last * step, last - first + 1);
   }
 
   // Of curves that fall steeply only the uppermost nats are shown.
@@ -124,7 +120,6 @@ const TradeOff = (() => {
 
   function start() {
     const state = { ...FIRST };
-    const byId = (id) => document.getElementById(id);
     const range = [Math.log10(V_LOW), Math.log10(V_HIGH)];
     const steps = spread(...range, 241);
 
@@ -146,7 +141,7 @@ const TradeOff = (() => {
     function showSliders() {
       for (const [name, { isLog }] of Object.entries(SLIDERS)) {
         byId(name).value = isLog ? Math.log10(state[name]) : state[name];
-        byId(`${name}-value`).textContent = Pictures.format(state[name], 2);
+        byId(`${name}-value`).textContent = format(state[name], 2);
       }
     }
 
@@ -154,7 +149,7 @@ const TradeOff = (() => {
       const now = terms(state);
       for (const [name, value] of Object.entries(now)) {
         document.querySelectorAll(`[data-term=${name}]`).forEach((each) => {
-          each.textContent = Pictures.format(value, 3);
+          each.textContent = format(value, 3);
         });
       }
       const [p, best] = [posterior(state), bestFor(state)];
@@ -168,29 +163,30 @@ const TradeOff = (() => {
       const line = { x1: x, x2: x, y1: scales.y(yRange[0]), y2: scales.y(yRange[1]), class: "now" };
       const dots = names
         .filter((name) => isShown(now[name], yRange))
-        .map((name) => make("circle", { cx: x, cy: scales.y(now[name]), r: 5, class: `dot ${name}` }));
-      return [make("line", line), ...dots];
+        .map((name) => makeDot(x, scales.y(now[name]), `dot ${name}`));
+      return [makeSvg("line", line), ...dots];
     }
 
     function drawBound(alongV) {
       const svg = byId("bound-chart");
       const [now, best] = [terms(state), bestFor(state)];
-      const [elbo, objective] = ["elbo", "objective"].map((name) => alongV.map((each) => each[name]));
+      const elbo = alongV.map((each) => each.elbo);
+      const objective = alongV.map((each) => each.objective);
       const yRange = [Math.min(bottomOf(elbo), now.elbo) - 0.3, now.logLikelihood + 0.5];
       const scales = makeScales(svg, range, yRange);
       const log = steps.map(() => now.logLikelihood);
       const x = scales.x(Math.log10(state.v));
       const gap = { x1: x, x2: x, y1: scales.y(now.elbo), y2: scales.y(now.logLikelihood) };
       const top = terms({ ...state, v: best.variance }).objective;
-      const peak = { cx: scales.x(Math.log10(best.variance)), cy: scales.y(top), r: 5, class: "peak" };
+      const peak = makeDot(scales.x(Math.log10(best.variance)), scales.y(top), "peak");
       svg.replaceChildren(
         ...makeAxis(scales, LOG_TICKS, ticksOf(yRange), range, yRange),
         makeCurve(scales, steps, elbo, yRange, "elbo"),
         makeCurve(scales, steps, objective, yRange, "objective"),
         makeCurve(scales, steps, log, yRange, "logLikelihood"),
-        make("line", { ...gap, class: "gap-bar" }),
+        makeSvg("line", { ...gap, class: "gap-bar" }),
         ...makeMarker(scales, yRange, now, ["objective", "elbo", "logLikelihood"]),
-        ...(isShown(top, yRange) ? [make("circle", peak)] : []),
+        ...(isShown(top, yRange) ? [peak] : []),
       );
     }
 
@@ -232,15 +228,10 @@ const TradeOff = (() => {
 
     // The charts over v are handles too: v goes to where the pointer is.
     function makeHandle(svg) {
-      const move = (event) => {
+      onDrag(svg, (event) => {
         const place = event.clientX - svg.getBoundingClientRect().left;
         set({ v: 10 ** makeScales(svg, range, [0, 1]).toX(place) });
-      };
-      svg.addEventListener("pointerdown", (event) => {
-        svg.setPointerCapture(event.pointerId);
-        move(event);
       });
-      svg.addEventListener("pointermove", (event) => event.buttons && move(event));
     }
 
     for (const [name, { from, to, isLog }] of Object.entries(SLIDERS)) {
