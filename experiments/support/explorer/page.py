@@ -60,7 +60,7 @@ def describe_model(model: Model) -> str:
     ]
     nll = model.metadata.get("numbers", {}).get("nll")
     given = "|y" if model.vae.condition else ""
-    texts += [f"-log p(x{given}) of the test set {nll:.1f} nats"] if nll else []
+    texts += [f"\u2212log p(x{given}) of the test set {nll:.1f} nats"] if nll else []
     return "; ".join(texts)
 
 
