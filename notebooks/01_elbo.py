@@ -373,7 +373,7 @@ plt.show()
 # \mathrm{KL}(q\,\|\,p) &= \mathbb E_q[\log q(z) - \log p(z)]\\
 # &= \sum_j \Big(-\tfrac12\log\sigma_j^2 - \tfrac12\,\mathbb E_q\Big[\tfrac{(z_j-\mu_j)^2}{\sigma_j^2}\Big]
 #  + \tfrac12\,\mathbb E_q[z_j^2]\Big)\\
-# &= \tfrac12 \sum_j \big(\mu_j^2 + \sigma_j^2 - \log\sigma_j^2 - 1\big). \tag{9}
+# &= \tfrac12 \sum_j \big(\mu_j^2 + \sigma_j^2 - \log\sigma_j^2 - 1\big). \qquad (9)
 # \end{aligned}$$
 #
 # Two examples to know by heart: $\mathcal N(1, 1)$ against $\mathcal N(0, 1)$ is $0.5$ nats, and
