@@ -6,11 +6,10 @@
 import subprocess
 
 from matplotlib import pyplot
+import nbformat
 import pytest
 
 from docs.make_notebooks import NOTEBOOKS, make_notebook
-
-nbformat = pytest.importorskip("nbformat")
 
 NAMES = sorted({path.stem for path in NOTEBOOKS.iterdir() if path.suffix in {".py", ".ipynb"}})
 MAX_BYTES = 1_500_000
