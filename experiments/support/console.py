@@ -29,6 +29,7 @@ __all__ = ["console", "progress_bar", "say", "say_if_slow", "track"]
 COLUMNS = {
     "elbo": ("ELBO", ".2f"),
     "nll": ("-log p(x)", ".2f"),
+    "gain": ("gain of z", ".2f"),
     "kl": ("KL", ".2f"),
     "reconstruction": ("reconstruction", ".2f"),
     "active_units": ("active", ".1f"),
