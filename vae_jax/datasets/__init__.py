@@ -40,6 +40,7 @@ from vae_jax.datasets.loaders import (
 from vae_jax.datasets.making import SPLITS, make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import Arrays, check_array, check_examples, read_npz
 from vae_jax.datasets.outlines import from_outline, outline_of, with_images
+from vae_jax.datasets.shapes import load_shapes
 from vae_jax.datasets.sprites import (
     RENDERINGS,
     load_dsprites,
@@ -92,6 +93,7 @@ __all__ = [
     "load_npz",
     "load_omniglot",
     "load_ppca",
+    "load_shapes",
     "load_sprites",
     "load_table",
     "make_batches",
