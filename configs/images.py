@@ -9,9 +9,20 @@ images (number, height, width, color):
       --config.data.path=FOLDER --config.data.size=32
     python -m experiments.train --config=configs/images.py --config.data.name=npz \\
       --config.data.path=x.npz
+
+Test set, seed 0: -log p(x) 5,127 nats by 100 samples, 4.28 bits per value, ELBO -5,154 nats;
+without latents -log p(x) is 8,205 nats.
 """
 
 from configs import default
+
+EXPECTED = {
+    "nll": (5127.0, 50.0),
+    "elbo": (-5154.0, 50.0),
+    "kl": (43.2, 2.0),
+    "active_units": (10, 0),
+    "minutes": 6,
+}
 
 
 def get_config():

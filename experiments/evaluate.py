@@ -119,7 +119,7 @@ def write_report(
     seconds = {"report_seconds": round(time.monotonic() - started, 1)}
     run_folder.write_json(workdir / f"{name}.json", about | content | seconds)
     REPORTS[name].show(content)
-    console.say(f"{workdir / name}.json has all numbers, {workdir / 'figures'} the pictures")
+    console.say_written([workdir / f"{name}.json", workdir / "figures"])
 
 
 def main() -> None:
@@ -143,7 +143,10 @@ def main() -> None:
             write_report(report, run, how_measured, state, workdir, options)
         else:
             measure_and_report(run, how_measured, state, workdir, "evaluation.json", {})
-            console.say(f"{workdir} has evaluation.json, evaluation.csv and figures/")
+            console.say_written(
+                [workdir / name for name in ("evaluation.json", "evaluation.csv", "figures/")],
+                then=f"python -m experiments.evaluate --workdir={workdir} --report=likelihood",
+            )
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ _LABELS = {
 
 
 def say(line: str) -> None:
-    """Print one line."""
-    console.print(escape(line))
+    """Print one line, which a narrow terminal breaks but a file or a pipe does not."""
+    console.print(escape(line), soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -22,14 +22,14 @@ from vae_jax.progress import (
     track,
 )
 
-__all__ = ["console", "progress_bar", "say", "say_if_slow", "track"]
+__all__ = ["console", "progress_bar", "say", "say_if_slow", "say_written", "track"]
 
 # {name of a number: (its label, its format)} in the tables of several members and runs, which have
 # a column for each.
 COLUMNS = {
     "elbo": ("ELBO", ".2f"),
     "nll": ("-log p(x)", ".2f"),
-    "gain": ("gain of z", ".2f"),
+    "gain": ("gain", ".2f"),
     "kl": ("KL", ".2f"),
     "reconstruction": ("reconstruction", ".2f"),
     "active_units": ("active", ".1f"),
@@ -62,6 +62,18 @@ class Output(io.TextIOWrapper):
             line = f"cannot print any more ({error.strerror}): the program goes on, its files are"
             with contextlib.suppress(OSError):
                 print(f"{line} written as ever", file=sys.stderr)
+
+
+def say_written(files: Sequence[Any], what: str = "", then: str = "") -> None:
+    """Say in one line which files a program wrote, what they hold, and what to do next.
+
+    Args:
+      files: their paths.
+      what: the numbers in short.
+      then: a command, or a line of Python.
+    """
+    line = f"wrote {', '.join(map(str, files))}" + (f": {what}" if what else "")
+    say(f"{line}; next: {then}" if then else line)
 
 
 def progress_text(metrics: Mapping[str, np.ndarray]) -> str:

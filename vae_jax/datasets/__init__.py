@@ -54,7 +54,7 @@ from vae_jax.datasets.streaming import (
     num_bytes,
     stream,
 )
-from vae_jax.datasets.table import read_table, sums_of_columns
+from vae_jax.datasets.table import read_table, sums_of_columns, table_from_fields
 
 __all__ = [
     "BINARIZATIONS",
@@ -109,6 +109,7 @@ __all__ = [
     "split_examples",
     "stream",
     "sums_of_columns",
+    "table_from_fields",
     "to_model_examples",
     "to_model_values",
     "to_user",
