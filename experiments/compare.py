@@ -98,7 +98,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
         if any(name in row["numbers"] for row in rows)
     }
     for label, _ in columns.values():
-        table.add_column(label, justify="right", no_wrap=True)
+        table.add_column(label, justify="right")
     for row in rows:
         cells = [cell(row["numbers"].get(name), form) for name, (_, form) in columns.items()]
         told = [str(row["config"].get(name, "-")) for name in fields]

@@ -29,7 +29,6 @@ __all__ = ["console", "progress_bar", "say", "say_if_slow", "say_written", "trac
 COLUMNS = {
     "elbo": ("ELBO", ".2f"),
     "nll": ("-log p(x)", ".2f"),
-    "gain": ("gain", ".2f"),
     "kl": ("KL", ".2f"),
     "reconstruction": ("reconstruction", ".2f"),
     "active_units": ("active", ".1f"),
@@ -109,7 +108,8 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
         return
     table = Table(title=f"{title} (test set, nats)", title_justify="left")
     table.add_column("")
-    columns = {name: column for name, column in COLUMNS.items() if name in numbers}
+    columns = COLUMNS | {"gain": ("gain of z", ".2f")}
+    columns = {name: column for name, column in columns.items() if name in numbers}
     for label, _ in columns.values():
         table.add_column(label, justify="right")
     for i, member in enumerate(members):
