@@ -69,6 +69,8 @@ def check_output(path: str, overwrite: bool) -> None:
     Raises:
       ValueError: with what is possible.
     """
+    if Path(path).is_dir():
+        raise ValueError(f"--output={path} is a folder: name a file in it")
     if not path.endswith(_WRITTEN):
         raise ValueError(f"--output={path} must end in {', '.join(_WRITTEN)}")
     if path.endswith(TABLES):
