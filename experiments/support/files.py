@@ -38,14 +38,23 @@ def read_given(outline: datasets.Dataset, source: str) -> Given:
     x, y, mask, _ = datasets.read_npz(source, fields)
     masks = mask if fields else {"x": mask}
     x = {
-        name: values if (masks or {}).get(name) is None else _with_holes(values, masks[name])
+        name: values
+        if (masks or {}).get(name) is None
+        else _with_holes(values, masks[name], f"the mask of {name!r} in --input={source}")
         for name, values in (x if fields else {"x": x}).items()
     }
     return Given(x if fields else x["x"], y, None)
 
 
-def _with_holes(values, mask):
-    mask = np.asarray(mask) != 0
+def _with_holes(values, mask, what):
+    mask = np.asarray(mask)
+    fits = mask.shape == np.shape(values)[: mask.ndim]
+    if not mask.ndim or not fits or not np.all((mask == 0) | (mask == 1)):
+        raise ValueError(
+            f"{what} must have the shape of the values, {np.shape(values)}, and values 0 (missing) "
+            f"and 1; got shape {mask.shape} of type {mask.dtype}"
+        )
+    mask = mask != 0
     mask = mask.reshape(mask.shape + (1,) * (np.ndim(values) - mask.ndim))
     return np.where(mask, values, np.nan)
 

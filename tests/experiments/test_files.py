@@ -39,6 +39,17 @@ def test_tables_hold_vectors_and_keep_the_index(tmp_path, capsys, end):
     assert files.held_by("z.npz", arrays).keys() == arrays.keys()
 
 
+@pytest.mark.parametrize(
+    "mask", [np.ones((2, 2)), np.full((3, 2), 2), np.ones(()), np.ones((3, 1))]
+)
+def test_masks_that_do_not_fit_are_refused(tmp_path, mask):
+    """In one line. Mutants: numpy's own words; a 2 that stands for an observed value."""
+    np.savez(tmp_path / "x.npz", x=np.ones((3, 2)), mask=mask)
+    outline = datasets.from_arrays(np.arange(20.0).reshape(10, 2))
+    with pytest.raises(ValueError, match=r"the mask of 'x' in .*must have the shape .*\(3, 2\)"):
+        files.read_given(outline, str(tmp_path / "x.npz"))
+
+
 def said(capsys):
     return " ".join(capsys.readouterr().out.split())
 
