@@ -5,8 +5,6 @@ and writes comparison.csv, with the numbers of all reports, and comparison.png, 
 """
 
 from collections.abc import Mapping, Sequence
-import csv
-import io
 import json
 import math
 from pathlib import Path
@@ -119,26 +117,21 @@ def cell(number: tuple[float, float | None] | None, form: str) -> str:
     return f"{mean:{form}}" + ("" if error is None else f" +- {error:{form}}")
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table of all numbers and of the fields that differ, a line per row."""
+def lines_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return {column: value} of each row: all numbers, and the fields that differ."""
     names = list(dict.fromkeys(name for row in rows for name in row["numbers"]))
     fields = differing(rows)
-    numbers = [row["numbers"] for row in rows]
-    errors = {name for each in numbers for name in each if each[name][1] is not None}
-    header = ["run", "point", "protocol", *fields]
-    for name in names:
-        header += [name, f"{name}_standard_error"] if name in errors else [name]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    errors = {name for row in rows for name, each in row["numbers"].items() if each[1] is not None}
+    lines = []
     for row in rows:
-        values = []
+        line = {name: row[name] for name in ("run", "point", "protocol")}
+        line |= {name: row["config"].get(name) for name in fields}
         for name in names:
             mean, error = row["numbers"].get(name, (None, None))
-            values += [mean, error] if name in errors else [mean]
-        told = [row["config"].get(name) for name in fields]
-        writer.writerow([row["run"], row["point"], row["protocol"], *told, *values])
-    return text.getvalue()
+            line |= {name: mean}
+            line |= {f"{name}_standard_error": error} if name in errors else {}
+        lines.append(line)
+    return lines
 
 
 def join_curves(workdirs: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
@@ -179,18 +172,17 @@ def main(*folders: str) -> None:
         output = Path(flags.FLAGS.output)
         output.mkdir(parents=True, exist_ok=True)
         show(rows)
-        with run_folder.output_file(output / "comparison.csv") as file:
-            file.write(as_csv(rows).encode())
+        run_folder.write_csv(output / "comparison.csv", lines_of(rows))
         curves, groups = join_curves(workdirs)
-        written = "comparison.csv"
+        written = [output / "comparison.csv"]
         if curves:
             title = (
                 "Training of several runs: the ELBO and its two parts, ELBO = reconstruction - KL"
             )
             figure = figures.training_curves(curves, title, groups)
             figure.savefig(output / "comparison.png")
-            written += " and comparison.png"
-        console.say(f"{output}: {written}")
+            written.append(output / "comparison.png")
+        console.say_written(written, then=f'pandas.read_csv("{written[0]}")')
 
 
 if __name__ == "__main__":

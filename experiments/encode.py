@@ -2,23 +2,24 @@
 
 The input has the examples under key x, in the units of the training data, and optionally y and
 mask; several fields have a key each. Of a table it is a CSV or a parquet file with the columns of
-the training data. The output has, per example: mean of q(z|x) and, of Gaussians, scale; the
-reconstruction (the mean of p(x|z) at that mean, or else at a sample), of a table one for each kind
-of columns; and elbo and log_likelihood in nats, by --num_samples importance samples.
+the training data. The output, an npz, CSV or parquet file as its name ends, has, per example: mean
+of q(z|x) and, of Gaussians, scale; the reconstruction (the mean of p(x|z) at that mean, or else at
+a sample), of a table one for each kind of columns, or in a CSV or parquet file for each column; and
+elbo and log_likelihood in nats, by --num_samples importance samples. A CSV or parquet file holds no
+images; rows keep their index.
 
 A run of the objective semi_supervised has a classifier q(y|x): an example without y, or with y = -1
 there, gets its most probable label, and the output has these y and label_probabilities.
 """
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from absl import flags
 import jax
 import numpy as np
 
-from experiments.support import cli, console, measurement, run_folder
+from experiments.support import cli, console, files, measurement
 from experiments.support.assembly import Evaluation, Run
 from experiments.support.loading import load_member_params
 from experiments.support.memory import check_evaluation_memory
@@ -32,6 +33,7 @@ def encode_examples(
     params: Any,
     examples: datasets.Examples,
     progress: Callable[[Iterable], Iterable] = iter,
+    as_table: bool = False,
 ) -> dict[str, np.ndarray]:
     """Return the arrays that the program writes, by name, with examples along the first axis.
 
@@ -41,6 +43,8 @@ def encode_examples(
       params: those of one member.
       examples: as they are stored, like those of run.dataset.
       progress: wraps the sequence of batches.
+      as_table: whether the reconstruction of a table has an array for each of its columns, with
+        categories by their names.
     """
     seen = measurement.model_test_examples(run, how_measured, examples)
     measure = measurement.make_run_measure(run, how_measured, how_measured.num_samples)
@@ -56,7 +60,11 @@ def encode_examples(
         measure_and_describe, params, seen, how_measured.batch_size, progress
     )
     results = {name.removeprefix("posterior_"): each for name, each in results.items()}
-    x = datasets.unstandardize(run.dataset, results.pop("reconstruction"))
+    x = results.pop("reconstruction")
+    if as_table and run.dataset.columns is not None:
+        frame = datasets.to_user(run.dataset, x)
+        return results | {f"reconstruction_{name}": np.asarray(frame[name]) for name in frame}
+    x = datasets.unstandardize(run.dataset, x)
     fields = {"": x} if run.dataset.is_plain else x
     return results | {f"reconstruction_{name}".rstrip("_"): each for name, each in fields.items()}
 
@@ -105,23 +113,16 @@ def fill_labels(
     return examples._replace(y=y), {"y": y, "label_probabilities": q}
 
 
-def read_examples(outline: datasets.Dataset, source: str, name: str) -> datasets.Examples:
-    """Return the examples of an npz, or the rows of a table, in the form of the run's own.
-
-    Raises:
-      ValueError: a file that cannot be read, or other examples than the run's.
-    """
-    if outline.columns is not None:
-        return datasets.examples_from(outline, datasets.read_table(source), name=name)
-    fields = () if outline.is_plain else tuple(outline.values)
-    x, y, mask, _ = datasets.read_npz(source, fields)
-    return datasets.examples_from(outline, x, y, name, mask)
-
-
 def encode_file(
-    workdir: str, source: str, output: str, member: int, num_samples: int, given: Any = None
+    workdir: str,
+    source: str,
+    output: str,
+    member: int,
+    num_samples: int,
+    given: Any = None,
+    overwrite: bool = False,
 ) -> None:
-    """Encode the examples of one npz and write another.
+    """Encode the examples of one file and write another.
 
     `given` is the config that defines rows of the run's own.
 
@@ -129,9 +130,11 @@ def encode_file(
       ValueError: a run, a member or examples that cannot be used.
       OSError: the output cannot be written.
     """
-    name = f"--input={source}"
+    files.check_output(output, overwrite)
+    name, is_table = f"--input={source}", output.endswith(files.TABLES)
     run, how_measured, params = load_member_params(workdir, member, given=given)
-    examples = read_examples(run.dataset, source, name)
+    x, y, index = files.read_given(run.dataset, source)
+    examples = datasets.examples_from(run.dataset, x, y, name)
     models.check_fits(run.vae, run.dataset, examples, name, run.objective.classify is not None)
     for line in models.far_from_training(run.dataset, examples, name):
         console.say(f"warning: {line}")
@@ -141,15 +144,15 @@ def encode_file(
     check_evaluation_memory(run, how_measured, count)
     run = run._replace(dataset=datasets.with_images(run.dataset))  # those of the file are images
     track = console.track(f"examples, {num_samples} importance samples each", batch_size)
-    with run_folder.output_file(Path(output)) as file:
-        dynamic = [each for each in run.dataset.fields.values() if each.binarization == "dynamic"]
-        if dynamic:
-            console.say(f"the model sees bits: drawn once, P(1) = x / {dynamic[0].maximum:g}")
-        examples, labels = fill_labels(run, how_measured, params, examples)
-        encoded = encode_examples(run, how_measured, params["vae"], examples, track) | labels
-        np.savez(file, **encoded)
+    dynamic = [each for each in run.dataset.fields.values() if each.binarization == "dynamic"]
+    if dynamic:
+        console.say(f"the model sees bits: drawn once, P(1) = x / {dynamic[0].maximum:g}")
+    examples, labels = fill_labels(run, how_measured, params, examples)
+    encoded = encode_examples(run, how_measured, params["vae"], examples, track, is_table) | labels
+    files.write_result(output, files.held_by(output, encoded), index)
     means = ", ".join(f"{key} {encoded[key].mean():.2f}" for key in ("elbo", "log_likelihood"))
-    console.say(f"{output}: {count} examples; means in nats: {means}")
+    what = f"{count} examples; means in nats: {means}"
+    console.say_written([output], what, files.how_to_read(output))
 
 
 def main() -> None:
@@ -159,15 +162,13 @@ def main() -> None:
         cli.use_machine_flags()
         config = cli.given_config()
         encode_file(
-            given.workdir, given.input, given.output, given.member, given.num_samples, config
+            *(given.workdir, given.input, given.output, given.member, given.num_samples),
+            *(config, given.overwrite),
         )
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "folder of the run")
-    flags.DEFINE_string("input", None, "npz with the examples under key x, or a CSV or parquet")
-    flags.DEFINE_string("output", None, "npz to write")
-    flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
+    files.define_flags("folder of the run")
     flags.DEFINE_integer("num_samples", 100, "importance samples per example", lower_bound=1)
     cli.define_machine_flags()
     cli.run_program(main, required=("workdir", "input", "output"))

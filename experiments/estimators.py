@@ -119,7 +119,7 @@ def report(
         floor = (2 / (np.pi * num_replicates)) ** 0.5
         figures.signal_to_noise_curves(summary, title, floor).savefig(image, format="png")
     gradients.print_tables(context, summary)
-    console.say(f"{output}, {picture}")
+    console.say_written([output, picture])
 
 
 def open_model(given: Mapping[str, Any]) -> tuple[Run, Evaluation, Any, Path]:

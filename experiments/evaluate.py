@@ -39,7 +39,8 @@ def measure_and_report(
     measure = measurement.make_run_measure(run, how_measured, num_samples)
     track = console.track(f"test examples, {num_samples} importance samples each", batch_size)
     measured = measurement.measure_members(run, state, measure, test, batch_size, track)
-    summary = evaluation.summarize(measured, run.bits_dimensions, run.vae.latents)
+    baseline = measurement.measure_baseline(run, test, batch_size)
+    summary = evaluation.summarize(measured, run.bits_dimensions, run.vae.latents, baseline)
     summary |= measurement.make_accuracies(run)(state, test, batch_size)
     summary = evaluation.leave_out(measurement.has_failed(state), summary)
     numbers = {name: run_folder.describe(each, run.points) for name, each in summary.items()}
@@ -60,6 +61,8 @@ def measure_and_report(
     else:
         plots.draw_members(workdir / "figures", run, how_measured, state, test, measured)
     console.print_summary(context["protocol"], numbers, context["members"])
+    for line in evaluation.describe_gains(summary, run.member_names, run.is_conditional):
+        console.say(line)
     return rows
 
 
@@ -116,7 +119,7 @@ def write_report(
     seconds = {"report_seconds": round(time.monotonic() - started, 1)}
     run_folder.write_json(workdir / f"{name}.json", about | content | seconds)
     REPORTS[name].show(content)
-    console.say(f"{workdir / name}.json has all numbers, {workdir / 'figures'} the pictures")
+    console.say_written([workdir / f"{name}.json", workdir / "figures"])
 
 
 def main() -> None:
@@ -140,7 +143,10 @@ def main() -> None:
             write_report(report, run, how_measured, state, workdir, options)
         else:
             measure_and_report(run, how_measured, state, workdir, "evaluation.json", {})
-            console.say(f"{workdir} has evaluation.json, evaluation.csv and figures/")
+            console.say_written(
+                [workdir / name for name in ("evaluation.json", "evaluation.csv", "figures/")],
+                then=f"python -m experiments.evaluate --workdir={workdir} --report=likelihood",
+            )
 
 
 if __name__ == "__main__":

@@ -44,14 +44,14 @@ def export(
         content = to_zip(export_functions(model, platforms), Path(output).name)
         with output_file(Path(output)) as file:
             file.write(content)
-        console.say(f"{output}: encode.bin, decode.bin, sample.bin for {', '.join(platforms)}")
-        console.say("use them: README.txt in it says how")
+        what = f"encode.bin, decode.bin, sample.bin for {', '.join(platforms)}"
+        console.say_written([output], what, "README.txt in it says how they are called")
         return
     save_model(model, output, overwrite)
     numbers = {name: model.metadata["numbers"].get(name) for name in _NUMBERS}
     said = [f"{_NUMBERS[name]} {each:.2f} nats" for name, each in numbers.items() if each]
-    console.say(f"{output}: {', '.join([model.metadata['member'], *said])}")
-    console.say(f'use it: vae_jax.load_model("{output}").encode(x)')
+    what = ", ".join([model.metadata["member"], *said])
+    console.say_written([output], what, f'vae_jax.load_model("{output}").encode(x)')
 
 
 def main() -> None:

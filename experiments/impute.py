@@ -42,7 +42,8 @@ def impute_file(
     else:
         files.write_result(output, *rows_of(filled, given.index, draws))
     filled_in = f"{draws} draws of its missing values" if draws else "its missing values filled in"
-    console.say(f"{output}: {source} with {filled_in}, by {num_samples} samples per example")
+    what = f"{source} with {filled_in}, by {num_samples} samples per example"
+    console.say_written([output], what, files.how_to_read(output))
 
 
 def rows_of(filled: Any, index: Any, draws: int) -> tuple[dict[str, Any], Any]:

@@ -107,6 +107,17 @@ def show(rows: Sequence[Row]) -> None:
     console.console.print(table)
 
 
+def next_step(rows: Sequence[Row]) -> str:
+    """Return the command that the runs listed call for: to go on, to compare or to measure."""
+    stopped = [row.run for row in rows if row.state == "stopped"]
+    finished = [row.run for row in rows if row.state == "finished"]
+    if stopped:
+        return f"the same command with --workdir={stopped[-1]} goes on"
+    if len(finished) > 1:
+        return f"python -m experiments.compare {' '.join(finished[-2:])}"
+    return f"python -m experiments.evaluate --workdir={rows[-1].run} --report=latents"
+
+
 def main(*folders: str) -> None:
     """Parse what the command line says and list those runs."""
     with cli.user_errors():
@@ -118,7 +129,9 @@ def main(*folders: str) -> None:
         found.sort(key=lambda file: file.stat().st_mtime)
         if not found:
             raise ValueError(f"{', '.join(map(str, places))}: there is no run in it")
-        show([read_row(file.parent) for file in found])
+        rows = [read_row(file.parent) for file in found]
+        show(rows)
+        console.say(f"next: {next_step(rows)}")
 
 
 if __name__ == "__main__":

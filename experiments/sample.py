@@ -1,8 +1,9 @@
 """Draw from a trained model: python -m experiments.sample --workdir=DIR --num=64 [--seed=0]
 
-It writes an npz with z from the prior, the mean of p(x|z) and x drawn from p(x|z), and a PNG file
-of the means beside it. x is what the model sees: bits, or stored values over their maximum; what it
-sees standardized is written in the units of the data, each kind of a table's columns by itself.
+It writes z from the prior, the mean of p(x|z) and x drawn from p(x|z) to an npz, CSV or parquet
+file, as the name of --output ends, and a PNG file of the means beside it. x is what the model sees:
+bits, or stored values over their maximum; what it sees standardized is written in the units of the
+data, each kind of a table's columns by itself, or in a CSV or parquet file each column.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,11 +15,11 @@ from absl import flags
 import jax
 import numpy as np
 
-from experiments.support import cli, console, run_folder
+from experiments.support import cli, console, files, run_folder
 from experiments.support.assembly import Run
 from experiments.support.loading import load_member
 from experiments.support.subjects import make_images_of
-from vae_jax import datasets, evaluation, figures
+from vae_jax import datasets, evaluation, figures, model_file
 from vae_jax.fast import threefry
 
 _MOST_DRAWN = 100  # a picture of more shows less
@@ -91,6 +92,22 @@ def flat_names(drawn: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def in_columns(run: Run, output: str, samples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return samples, of a table that is written to a CSV or parquet file its drawn columns, with
+    categories by their names, in the place of one array for each kind of them."""
+    outline = run.dataset
+    if outline.columns is None or not output.endswith(files.TABLES):
+        return dict(samples)
+    kept = {name: each for name, each in samples.items() if name.split("_")[0] not in ("mean", "x")}
+    columns = {}
+    for name in ("mean", "x"):
+        fields = {field: samples[f"{name}_{field}"] for field in outline.fields}
+        frame = datasets.table_from_fields(outline, fields)
+        prefix = "mean_" if name == "mean" else ""
+        columns |= {f"{prefix}{column}": np.asarray(frame[column]) for column in frame}
+    return kept | columns
+
+
 def draw_picture(means: np.ndarray, title: str) -> Any:
     """Return a picture of the first means in a square-ish grid."""
     means = means[:_MOST_DRAWN]
@@ -109,6 +126,7 @@ def sample_to_file(
     seed: int,
     label: int | None = None,
     given: Any = None,
+    overwrite: bool = False,
 ) -> None:
     """Draw `num` samples of a trained member, write them and a picture beside them.
 
@@ -118,18 +136,18 @@ def sample_to_file(
       ValueError: a run, a member or a name that cannot be used.
       OSError: the output cannot be written.
     """
-    path, picture = Path(output), Path(output).with_suffix(".png")
-    if path == picture:
-        raise ValueError(f"--output={output} is where the picture goes: name an npz")
+    picture = Path(output).with_suffix(".png")
+    files.check_output(output, overwrite)
+    model_file.check_output(picture, overwrite)
     is_conditional = run_folder.read_config(Path(workdir)).vae.conditional
     is_label = isinstance(run_folder.read_outline(Path(workdir)).condition, int)
     # Where y is an array, it is taken from the test examples.
     run, how_measured, params = load_member(workdir, member, is_conditional and not is_label, given)
     batch_size = min(how_measured.batch_size, num)
     track = console.track("samples", batch_size)
-    with run_folder.output_file(path) as file, run_folder.output_file(picture) as image:
+    with run_folder.output_file(picture) as image:
         samples = draw_samples(run, params, num, seed, batch_size, track, label)
-        np.savez(file, **samples)
+        files.write_result(output, files.held_by(output, in_columns(run, output, samples)))
         means = {
             name.removeprefix("mean_"): each
             for name, each in samples.items()
@@ -139,7 +157,7 @@ def sample_to_file(
         caption = f"{run.dataset.protocol}, {run.members[member].name}\n{bars}"
         title = f"decoded samples from the prior (--seed={seed})\n{caption}"
         draw_picture(images_of(means), title).savefig(image, format="png")
-    console.say(f"{output}, {picture}: {num} samples")
+    console.say_written([output, picture], f"{num} samples", files.how_to_read(output))
 
 
 def main() -> None:
@@ -155,6 +173,7 @@ def main() -> None:
             given.seed,
             given.label,
             cli.given_config(),
+            given.overwrite,
         )
 
 
@@ -164,6 +183,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("seed", 0, "of the samples", lower_bound=0, upper_bound=2**32 - 1)
     flags.DEFINE_integer("label", None, "class to draw; else all in turn", lower_bound=0)
     flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
-    flags.DEFINE_string("output", "samples.npz", "npz to write; the picture goes beside it")
+    flags.DEFINE_string("output", "samples.npz", "npz, CSV or parquet; the picture goes beside it")
+    flags.DEFINE_boolean("overwrite", False, "replace an output that is there")
     cli.define_machine_flags()
     cli.run_program(main, required=("workdir",))

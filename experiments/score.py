@@ -39,7 +39,7 @@ def score_file(
     rows = order if given.index is None else np.asarray(given.index)[order]
     sorted_columns = {name: np.asarray(each)[order] for name, each in columns.items()}
     files.write_result(output, {"row": rows} | sorted_columns)
-    console.say(describe(output, rows, scores, order))
+    console.say_written([output], describe(rows, scores, order), files.how_to_read(output))
 
 
 def columns_of(scores: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,10 +51,10 @@ def columns_of(scores: Mapping[str, Any]) -> dict[str, Any]:
     return columns | {f"log p({name}|z)": each for name, each in added.items()}
 
 
-def describe(output: str, rows: np.ndarray, scores: Mapping[str, Any], order: np.ndarray) -> str:
+def describe(rows: np.ndarray, scores: Mapping[str, Any], order: np.ndarray) -> str:
     """Return one line: the mean, and the most surprising example with its worst columns."""
     logs, first = scores["log_likelihood"], order[0]
-    line = f"{output}: {len(logs)} examples, log p(x) {np.mean(logs):.2f} nats in the mean; "
+    line = f"{len(logs)} examples, log p(x) {np.mean(logs):.2f} nats in the mean; "
     line += f"the most surprising is row {rows[0]}, {logs[first]:.2f} nats"
     added = scores["contributions"]
     if isinstance(added, Mapping) and all(np.ndim(each) == 1 for each in added.values()) and added:

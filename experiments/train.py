@@ -68,10 +68,11 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
         rows = measure_and_report(run, how_measured, state, workdir, "summary.json", seconds)
         tensorboard.append_pictures(workdir, int(state.step))
         tensorboard.write_hparams(workdir, sessions(run, rows), int(state.step))
-        source = "x.npz" if run.dataset.columns is None else "x.csv"
-        console.say(
-            f"{workdir} has summary.json, results.csv and figures/; next, for example: python -m "
-            f"experiments.encode --workdir={workdir} --input={source} --output=z.npz"
+        end = "npz" if run.dataset.columns is None else "csv"
+        console.say_written(
+            [workdir / name for name in ("summary.json", "results.csv", "figures/")],
+            then=f"python -m experiments.encode --workdir={workdir} --input=x.{end} "
+            f"--output=z.{end}",
         )
 
 

@@ -20,7 +20,9 @@ from vae_jax.datasets import (
     with_images,
 )
 from vae_jax.evaluation import (
+    baseline_log_probs,
     best_evaluations,
+    describe_gains,
     evaluation_keys,
     make_measure,
     map_examples,
@@ -46,7 +48,7 @@ from vae_jax.objectives import (
     check_latents,
     make_objective,
 )
-from vae_jax.progress import deferred_stop, print_numbers, progress_bar
+from vae_jax.progress import deferred_stop, print_numbers, progress_bar, say
 from vae_jax.training import (
     init_members,
     make_optimizer,
@@ -172,10 +174,15 @@ def _show(silent, num_steps, batch_size):
 def _measure(vae, params, data, history, arguments, num_samples, silent):
     """Return what was trained, with its numbers of the test examples, which are printed."""
     measured = _make_measure(vae, data, "test", num_samples)(params["vae"])
-    numbers = {name: each[0] for name, each in summarize([measured], latents=vae.latents).items()}
+    train = expected_examples(data, data.train)
+    baseline = baseline_log_probs(vae, train, _model_examples(data, "test"), 100)
+    summary = summarize([measured], latents=vae.latents, baseline=baseline)
+    numbers = {name: each[0] for name, each in summary.items()}
     numbers["step"] = int(history["train"]["step"][-1])
     if not silent:
         print_numbers(f"{data.protocol}, {numbers['step']:,} steps", numbers)
+        for line in describe_gains(summary, ["the model"], vae.condition is not None):
+            say(line)
     has_classifier = arguments and make_objective(**arguments).classify is not None
     model = Model(
         vae=vae,
@@ -257,8 +264,12 @@ def _make_validate(vae, data):
 
 def _make_measure(vae, data, split, num_samples):
     # As the programs measure: bits that are drawn, and noise, are the same each time.
-    keys = evaluation_keys(threefry.key(0))
-    measure = make_measure(vae, keys, num_samples, chunk_size=20)
-    key = jax.random.fold_in(keys.binarization, data._fields.index(split))
-    examples = jax.device_get(to_model_examples(data, key, getattr(data, split)))
+    measure = make_measure(vae, evaluation_keys(threefry.key(0)), num_samples, chunk_size=20)
+    examples = _model_examples(data, split)
     return lambda params: map_examples(measure, params, examples, 100)
+
+
+def _model_examples(data, split):
+    keys = evaluation_keys(threefry.key(0))
+    key = jax.random.fold_in(keys.binarization, data._fields.index(split))
+    return jax.device_get(to_model_examples(data, key, getattr(data, split)))

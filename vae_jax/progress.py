@@ -24,6 +24,7 @@ _LABELS = {
     "elbo": ("test ELBO (nats)", ".2f"),
     "nll": ("-log p(x) (nats)", ".2f"),
     "nll_standard_error_over_examples": ("its standard error over examples", ".2f"),
+    "baseline_nll": ("-log p(x) without latents (nats)", ".2f"),
     "bits_per_dim": ("bits per dimension", ".3f"),
     "kl": ("KL(q(z|x) || p(z)) (nats)", ".2f"),
     "reconstruction": ("reconstruction, E log p(x|z) (nats)", ".2f"),
@@ -36,8 +37,8 @@ _LABELS = {
 
 
 def say(line: str) -> None:
-    """Print one line."""
-    console.print(escape(line))
+    """Print one line, which a narrow terminal breaks but a file or a pipe does not."""
+    console.print(escape(line), soft_wrap=True)
 
 
 @contextlib.contextmanager

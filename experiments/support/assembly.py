@@ -12,7 +12,7 @@ from experiments.support.limits import check_numbers, count_steps
 from experiments.support.options import by_field, errors_of, resolve_block
 from experiments.support.processes import choose_devices, members_at_once
 from experiments.support.sweeps import Member, plan_members, sweepable
-from vae_jax import datasets, evaluation, models, objectives, training
+from vae_jax import datasets, evaluation, models, networks, objectives, training
 from vae_jax.fast import threefry
 from vae_jax.lookup import check_not_negative, check_options, look_up, take_options
 from vae_jax.tables import TABLES
@@ -91,7 +91,8 @@ def build_run(config: ml_collections.ConfigDict, dataset: datasets.Dataset | Non
         objective = objectives.make_objective(**config.objective)
     members = plan_members(config, objective.hparams)
     dataset = load_dataset(**config.data) if dataset is None else dataset
-    config = with_dataset_size(with_likelihood(config, dataset), dataset)
+    config = with_channels(with_likelihood(config, dataset), dataset)
+    config = with_dataset_size(config, dataset)
     vae = build_vae(dataset, **config.vae)
     with errors_of("objective"):
         objective = objectives.make_objective(**config.objective)
@@ -193,6 +194,16 @@ def with_likelihood(
             names = ",".join(f"{field}={name}" for field, name in names.items())
         block = config.vae.to_dict() | {"likelihood": names}
         block, _ = resolve_block(block, TABLES["vae"])
+    return ml_collections.ConfigDict(config.to_dict() | {"vae": block})
+
+
+def with_channels(
+    config: ml_collections.ConfigDict, dataset: datasets.Dataset
+) -> ml_collections.ConfigDict:
+    """Return the config with the channels that suit the images, where it leaves them open."""
+    block = config.vae.to_dict()
+    if block.get("channels") == () and dataset.is_plain and len(dataset.shape) == 3:
+        block["channels"] = networks.channels_for((), dataset.shape)
     return ml_collections.ConfigDict(config.to_dict() | {"vae": block})
 
 

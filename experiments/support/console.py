@@ -22,7 +22,7 @@ from vae_jax.progress import (
     track,
 )
 
-__all__ = ["console", "progress_bar", "say", "say_if_slow", "track"]
+__all__ = ["console", "progress_bar", "say", "say_if_slow", "say_written", "track"]
 
 # {name of a number: (its label, its format)} in the tables of several members and runs, which have
 # a column for each.
@@ -63,6 +63,18 @@ class Output(io.TextIOWrapper):
                 print(f"{line} written as ever", file=sys.stderr)
 
 
+def say_written(files: Sequence[Any], what: str = "", then: str = "") -> None:
+    """Say in one line which files a program wrote, what they hold, and what to do next.
+
+    Args:
+      files: their paths.
+      what: the numbers in short.
+      then: a command, or a line of Python.
+    """
+    line = f"wrote {', '.join(map(str, files))}" + (f": {what}" if what else "")
+    say(f"{line}; next: {then}" if then else line)
+
+
 def progress_text(metrics: Mapping[str, np.ndarray]) -> str:
     """Return the terms of the bound, averaged over the members that are finite, and, where examples
     are streamed, how long a step waited for them."""
@@ -96,7 +108,8 @@ def print_summary(title: str, numbers: Mapping[str, Any], members: Sequence[str]
         return
     table = Table(title=f"{title} (test set, nats)", title_justify="left")
     table.add_column("")
-    columns = {name: column for name, column in COLUMNS.items() if name in numbers}
+    columns = COLUMNS | {"gain": ("gain of z", ".2f")}
+    columns = {name: column for name, column in columns.items() if name in numbers}
     for label, _ in columns.values():
         table.add_column(label, justify="right")
     for i, member in enumerate(members):

@@ -1,16 +1,19 @@
 """Examples in and results out: tables as CSV or parquet, arrays as npz, as the extension says."""
 
 from collections.abc import Mapping
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
 import numpy as np
 
-from vae_jax import datasets
+from experiments.support import console
+from vae_jax import datasets, model_file
 from vae_jax.checkpoints import output_file
 
 _WRITTEN = (".csv", ".parquet", ".npz")
+TABLES = (".csv", ".parquet")
 
 
 class Given(NamedTuple):
@@ -35,21 +38,34 @@ def read_given(outline: datasets.Dataset, source: str) -> Given:
     x, y, mask, _ = datasets.read_npz(source, fields)
     masks = mask if fields else {"x": mask}
     x = {
-        name: values if (masks or {}).get(name) is None else _with_holes(values, masks[name])
+        name: values
+        if (masks or {}).get(name) is None
+        else _with_holes(values, masks[name], f"the mask of {name!r} in --input={source}")
         for name, values in (x if fields else {"x": x}).items()
     }
     return Given(x if fields else x["x"], y, None)
 
 
-def _with_holes(values, mask):
-    mask = np.asarray(mask) != 0
+def _with_holes(values, mask, what):
+    mask = np.asarray(mask)
+    fits = mask.shape == np.shape(values)[: mask.ndim]
+    if not mask.ndim or not fits or not np.all((mask == 0) | (mask == 1)):
+        raise ValueError(
+            f"{what} must have the shape of the values, {np.shape(values)}, and values 0 (missing) "
+            f"and 1; got shape {mask.shape} of type {mask.dtype}"
+        )
+    mask = mask != 0
     mask = mask.reshape(mask.shape + (1,) * (np.ndim(values) - mask.ndim))
     return np.where(mask, values, np.nan)
 
 
-def define_flags() -> None:
-    """Define the flags of a program that reads examples from a file and writes one."""
-    flags.DEFINE_string("workdir", None, "folder of the run, or a model file")
+def define_flags(workdir: str = "folder of the run, or a model file") -> None:
+    """Define the flags of a program that reads examples from a file and writes one.
+
+    Args:
+      workdir: what that flag names.
+    """
+    flags.DEFINE_string("workdir", None, workdir)
     flags.DEFINE_string("input", None, "CSV, parquet or npz with the examples")
     flags.DEFINE_string("output", None, "CSV, parquet or npz to write")
     flags.DEFINE_integer("member", 0, "which member of a run of several", lower_bound=0)
@@ -57,15 +73,37 @@ def define_flags() -> None:
 
 
 def check_output(path: str, overwrite: bool) -> None:
-    """Refuse an output that is there, or whose extension says no format.
+    """Refuse an output that is there or cannot be written, or whose extension says no format.
 
     Raises:
       ValueError: with what is possible.
     """
+    if Path(path).is_dir():
+        raise ValueError(f"--output={path} is a folder: name a file in it")
     if not path.endswith(_WRITTEN):
         raise ValueError(f"--output={path} must end in {', '.join(_WRITTEN)}")
-    if Path(path).exists() and not overwrite:
-        raise ValueError(f"--output={path} is there: --overwrite replaces it")
+    if path.endswith(TABLES):
+        import_pandas()
+    model_file.check_output(Path(path), overwrite)
+    folder = Path(path).parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"--output={path}: {folder} is no folder that can be written")
+
+
+def how_to_read(path: str) -> str:
+    """Return the line of Python that opens a file that `write_result` wrote."""
+    kind = Path(path).suffix.removeprefix(".")
+    return f'numpy.load("{path}")' if kind == "npz" else f'pandas.read_{kind}("{path}")'
+
+
+def held_by(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays that a file of this name holds: a table none of images, which is said."""
+    if not path.endswith(TABLES):
+        return dict(arrays)
+    left_out = [name for name, each in arrays.items() if np.ndim(each) > 2]
+    if left_out:
+        console.say(f"left out, since only an npz holds more than a vector: {', '.join(left_out)}")
+    return {name: each for name, each in arrays.items() if name not in left_out}
 
 
 def write_result(path: str, columns: Mapping[str, Any], index: Any = None) -> None:
@@ -84,8 +122,7 @@ def write_result(path: str, columns: Mapping[str, Any], index: Any = None) -> No
         with output_file(Path(path)) as file:
             np.savez(file, **{name: np.asarray(each) for name, each in columns.items()})
         return
-    import pandas
-
+    pandas = import_pandas()
     wide = {}
     for name, each in columns.items():
         if np.ndim(each) > 2:
@@ -100,6 +137,19 @@ def write_result(path: str, columns: Mapping[str, Any], index: Any = None) -> No
             table.to_parquet(file)
         else:
             table.to_csv(file, index=not isinstance(table.index, pandas.RangeIndex))
+
+
+def import_pandas() -> Any:
+    """Return pandas, which tables are read and written by.
+
+    Raises:
+      ValueError: it is not installed, with the command that does it.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise ValueError("tables need pandas: pip install 'vae_jax[tables]'") from None
+    return pandas
 
 
 def _columns_of_array(name, array):

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from experiments.support import console
-from experiments.support.assembly import Evaluation, Run
+from experiments.support.assembly import Evaluation, Run, some_examples
 from experiments.support.sweeps import Member
 from vae_jax import datasets, evaluation, training
 
@@ -42,6 +42,15 @@ def living_members(run: Run, state: training.TrainState) -> Iterator[tuple[Membe
 def make_run_measure(run: Run, how: Evaluation, num_samples: int) -> Callable:
     """Make the function that measures a batch of examples of a run: see `make_measure`."""
     return evaluation.make_measure(run.vae, how.keys, num_samples, how.chunk_size)
+
+
+def measure_baseline(run: Run, test: datasets.Examples, batch_size: int) -> np.ndarray | None:
+    """Return log p(x) of each test example by the best model without latents, in nats.
+
+    None where a likelihood of the run's own has no `marginal`.
+    """
+    train = datasets.expected_examples(run.dataset, some_examples(run.dataset.train))
+    return evaluation.baseline_log_probs(run.vae, train, test, batch_size)
 
 
 def measure_members(

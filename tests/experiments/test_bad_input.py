@@ -61,7 +61,7 @@ COMMANDS = {
         ["--config.distributed.coordinator=127.0.0.1:1", "--config.distributed.process_index=1"],
         "got 1 of 0",
     ),
-    "conv": (["--config.vae.network=conv", "--config.vae.channels=(1,2,3,4)"], "divide by 16"),
+    "conv": (["--config.vae.network=conv", "--config.vae.channels=(1,2,3,4)"], "only 3 times"),
     "sweep of a size": (["--config.sweep=vae.latent_dim=2,3"], "what can: objective.beta"),
     "sweep of samples": (["--config.sweep=objective.num_samples=1,2"], "cannot vary within"),
     "sweep of nothing": (["--config.sweep=objective.beta"], "field=number,number"),

@@ -155,7 +155,9 @@ BAD_INPUTS = {
         ({"lower": X[:, 4:]}, "no key 'upper'; its keys: lower"),
         ({"lower": X[:, 4:], "upper": X[:1, 4:]}, "differ in length"),
     ],
-    "two_layers": [({"x": X, "mask": np.ones_like(X)}, "trained on whole examples")],
+    "two_layers": [
+        ({"x": X, "mask": np.arange(X.size).reshape(X.shape) > 0}, "trained on whole examples")
+    ],
     "concrete": [({"x": X + 17}, "17 .. 17")],
 }
 
@@ -165,7 +167,7 @@ def test_bad_inputs_are_refused_in_one_line(trained, tmp_path, capsys):
     for arrays, message in BAD_INPUTS[config]:
         np.savez(tmp_path / "x.npz", **arrays)
         with pytest.raises(SystemExit) as ended, cli.user_errors():
-            encode.encode_file(str(workdir), str(tmp_path / "x.npz"), str(tmp_path / "z"), 0, 1)
+            encode.encode_file(str(workdir), str(tmp_path / "x.npz"), str(tmp_path / "z.npz"), 0, 1)
         said = capsys.readouterr().err
         assert ended.value.code == 2 and said.count("\n") == 1 and message in said, said
     known = "0 .. 9" if config in ("cvae", "semi_supervised") else "none: y is no label"

@@ -51,7 +51,7 @@ def test_imputed_files(table, model_file, tmp_path):
     observed = table.notna()
     for name in table:
         assert (full[name] == table[name])[observed[name]].all()
-    with pytest.raises(ValueError, match=r"full.csv is there: --overwrite replaces it"):
+    with pytest.raises(ValueError, match=r"full.csv exists: .*--overwrite"):
         impute.impute_file(model_file, source, output, 0, 20, 0, False)
     drawn = str(tmp_path / "draws.parquet")
     impute.impute_file(model_file, source, drawn, 0, 20, 3, False)

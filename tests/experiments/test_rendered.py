@@ -36,5 +36,5 @@ def test_programs_of_a_rendered_set(tmp_path):
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "z.npz") as codes:
         np.testing.assert_allclose(codes["elbo"].mean(), numbers[0]["elbo"], rtol=1e-4)
-    done = run_program(*encode, f"--input={tmp_path / 'indices.npz'}")
+    done = run_program(*encode, f"--input={tmp_path / 'indices.npz'}", "--overwrite")
     assert done.returncode == 2 and "examples of shape ()" in done.stderr

@@ -21,6 +21,7 @@ from vae_jax.networks import (
     Dense,
     DenseEncoder,
     Layers,
+    channels_for,
 )
 from vae_jax.networks.convolutional import ConvolutionalBlock
 
@@ -75,6 +76,37 @@ def test_condition_reaches_every_part(network):
         means = [call(params, {vae.encode: x, vae.decode: z}[call], y).mean for y in (0, 1)]
         assert np.all(means[0] != means[1])
     assert np.all(vae.prior(params, 0).mean != vae.prior(params, 1).mean)
+
+
+@pytest.mark.parametrize(
+    ("shape", "halvings"),
+    [((8, 8), 1), ((16, 16), 2), ((28, 28), 2), ((32, 32), 3), ((48, 64), 3), ((218, 178), 5)],
+)
+def test_channels_suit_the_image(shape, halvings):
+    """The shorter side ends at 4 .. 7 pixels. Mutants: the longer side, one halving too many."""
+    channels = channels_for((), (*shape, 3))
+    assert channels == (32, 64, 128, 128, 128)[:halvings]
+    assert 4 <= min(shape) // 2 ** len(channels) <= 7
+    assert channels_for((5,), (*shape, 3)) == (5,)
+
+
+def test_sides_are_filled_up_with_zeros():
+    """Below and on the right, where the decoder cuts off. Oracle: the image filled up by hand.
+
+    Mutants: zeros above, the decoder's outputs cut off on the left, edges repeated.
+    """
+    layers = Layers((4,), jnp.tanh, channels=(2, 3))
+    shape, whole = (5, 7, 2), (8, 8, 2)
+    encoder, decoder = ConvEncoder(layers, 3), ConvDecoder(layers, shape)
+    x = jnp.float32(np.random.default_rng(0).normal(size=shape))
+    by_hand = jnp.zeros(whole).at[: shape[0], : shape[1]].set(x)
+    variables = random_variables(encoder, x)
+    encode, decode = jax.jit(encoder.apply), jax.jit(decoder.apply)
+    np.testing.assert_allclose(encode(variables, x), encode(variables, by_hand), 1e-4, atol=1e-6)
+    variables = random_variables(decoder, jnp.ones(3))
+    full = jax.jit(ConvDecoder(layers, whole).apply)(variables, jnp.ones(3))
+    outputs = decode(variables, jnp.ones(3))
+    np.testing.assert_allclose(outputs, full[: shape[0], : shape[1]], 1e-4, atol=1e-6)
 
 
 # Layers by hand.

@@ -40,6 +40,7 @@ from vae_jax.datasets.loaders import (
 from vae_jax.datasets.making import SPLITS, make_dataset, quadrants, split_examples
 from vae_jax.datasets.npz_arrays import Arrays, check_array, check_examples, read_npz
 from vae_jax.datasets.outlines import from_outline, outline_of, with_images
+from vae_jax.datasets.shapes import load_shapes
 from vae_jax.datasets.sprites import (
     RENDERINGS,
     load_dsprites,
@@ -53,7 +54,7 @@ from vae_jax.datasets.streaming import (
     num_bytes,
     stream,
 )
-from vae_jax.datasets.table import read_table, sums_of_columns
+from vae_jax.datasets.table import read_table, sums_of_columns, table_from_fields
 
 __all__ = [
     "BINARIZATIONS",
@@ -92,6 +93,7 @@ __all__ = [
     "load_npz",
     "load_omniglot",
     "load_ppca",
+    "load_shapes",
     "load_sprites",
     "load_table",
     "make_batches",
@@ -107,6 +109,7 @@ __all__ = [
     "split_examples",
     "stream",
     "sums_of_columns",
+    "table_from_fields",
     "to_model_examples",
     "to_model_values",
     "to_user",

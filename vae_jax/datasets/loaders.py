@@ -16,6 +16,7 @@ from vae_jax.datasets.labels import (
 from vae_jax.datasets.making import make_dataset, quadrants, split_as_said, split_examples
 from vae_jax.datasets.npz_arrays import check_examples, read_npz
 from vae_jax.datasets.ppca import draw_examples, draw_model
+from vae_jax.datasets.shapes import load_shapes
 from vae_jax.datasets.sprites import load_dsprites, load_sprites
 from vae_jax.datasets.table import TABLES, columns_of, make_table, read_table
 from vae_jax.datasets.tfds_sets import (
@@ -181,8 +182,14 @@ def from_arrays(
         parts = split_labelled(Examples(x, y), fractions, seed)
     else:
         parts = split_examples(Examples(x, y), fractions, seed)
-    dataset = make_dataset(name, *parts, maxima, binarization, seed, standardized=standardize)
+    likelihood = "discretized_logistic" if _are_images(x) and maxima == 255 else ""
+    dataset = make_dataset(name, *parts, maxima, binarization, seed, likelihood, standardize)
     return with_missing_labels(dataset) if missing_labels else dataset
+
+
+def _are_images(x):
+    # Of 8 bits, grey or in colors.
+    return getattr(x, "dtype", None) == np.uint8 and x.ndim == 4 and x.shape[-1] in (1, 3, 4)
 
 
 def load_ppca(
@@ -252,6 +259,7 @@ DATASETS = {
     "npz": load_npz,
     "omniglot": load_omniglot,
     "ppca": load_ppca,
+    "shapes": load_shapes,
     "sprites": load_sprites,
     "table": load_table,
 }

@@ -7,6 +7,7 @@ from vae_jax.evaluation.annealing import (
     make_annealed,
     make_bidirectional,
 )
+from vae_jax.evaluation.baseline import baseline_log_probs, describe_gains
 from vae_jax.evaluation.classifier import make_accuracy
 from vae_jax.evaluation.estimates import Estimate, best_evaluations, bits_per_dim, estimate
 from vae_jax.evaluation.examples import map_examples, over_examples
@@ -66,6 +67,7 @@ __all__ = [
     "Search",
     "Spread",
     "active_units",
+    "baseline_log_probs",
     "best_evaluations",
     "bits_per_dim",
     "check_annealing",
@@ -73,6 +75,7 @@ __all__ = [
     "code_densities",
     "compare_gradient_estimators",
     "coordinates_of",
+    "describe_gains",
     "diagnose",
     "draw_in_chunks",
     "estimate",

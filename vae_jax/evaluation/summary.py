@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 import numpy as np
 
 from vae_jax.evaluation.estimates import bits_per_dim, estimate
@@ -21,7 +21,10 @@ def mean_bounds(measured: Sequence[Measured]) -> dict[str, list[float]]:
 
 
 def summarize(
-    measured: Sequence[Measured], bits_dimensions: int = 0, latents: str = "real"
+    measured: Sequence[Measured],
+    bits_dimensions: int = 0,
+    latents: str = "real",
+    baseline: Float[np.ndarray, "examples"] | None = None,
 ) -> dict[str, list[float]]:
     """Return the numbers of the final table, one per member: nats unless the name says otherwise.
 
@@ -30,6 +33,8 @@ def summarize(
       bits_dimensions: number of values of x that bits per dimension are over; 0: where log p(x|z)
         is no log-probability, they have no meaning and are left out.
       latents: what z is, as `models.VAE` says.
+      baseline: log p(x) without latents, of the same examples, as `baseline_log_probs` returns it:
+        then `baseline_nll` is its mean with the sign turned, and `gain` that less `nll`.
     """
     likelihoods = [estimate(each["log_likelihood"], "examples") for each in measured]
     summary = mean_bounds(measured) | {
@@ -40,6 +45,10 @@ def summarize(
         summary["bits_per_dim"] = [
             bits_per_dim(-each.mean, bits_dimensions) for each in likelihoods
         ]
+    if baseline is not None:
+        without = -float(np.mean(baseline, dtype=np.float64))
+        summary["baseline_nll"] = [without] * len(measured)
+        summary["gain"] = [without - nll for nll in summary["nll"]]
     for layer in ("", "_upper"):
         if f"posterior_mean{layer}" in measured[0]:
             means = [each[f"posterior_mean{layer}"] for each in measured]

@@ -29,6 +29,7 @@ from vae_jax.distributions import (
 from vae_jax.distributions.gaussians import TrackedGaussian
 from vae_jax.fast.reductions import mean_over_examples
 from vae_jax.lookup import check_positive, look_up, name_of
+from vae_jax.models import marginals
 
 _LOG_TOTALS = (-7.0, 12.0)  # beyond them, float32 loses the log-probabilities of counts
 
@@ -47,6 +48,8 @@ class Likelihood(NamedTuple):
     """Number of decoder outputs per value of x."""
     encoder_input: Callable[[Array], Array] = lambda x: x
     """encoder_input(x): what the encoder gets of x, in the shape of x."""
+    marginal: Callable[[Array, Array], Distribution] | None = None
+    """marginal(xs, weights) -> the best p(x) of a decoder that ignores z: see `marginals`."""
 
 
 class LikelihoodRow(NamedTuple):
@@ -75,18 +78,26 @@ VALUES = {
 
 def make_bernoulli(num_levels: int) -> Likelihood:
     """Bits: the decoder gives the logit of each."""
-    return Likelihood(lambda outputs, own: Bernoulli(outputs), _logit_of_mean)
+    return Likelihood(
+        lambda outputs, own: Bernoulli(outputs), _logit_of_mean, marginal=marginals.bernoulli
+    )
 
 
 def make_binomial(num_levels: int) -> Likelihood:
     """Integers 0 .. maximum: successes in that many trials; the decoder gives the logit of each."""
-    return Likelihood(lambda outputs, own: Binomial(outputs, num_levels - 1), _logit_of_mean)
+    return Likelihood(
+        lambda outputs, own: Binomial(outputs, num_levels - 1),
+        _logit_of_mean,
+        marginal=functools.partial(marginals.binomial, num_trials=num_levels - 1),
+    )
 
 
 def make_continuous_bernoulli(num_levels: int) -> Likelihood:
     """Values in 0 .. 1: a normalized density lambda^x (1 - lambda)^(1 - x) on that interval."""
     return Likelihood(
-        lambda outputs, own: ContinuousBernoulli(outputs), _continuous_bernoulli_outputs
+        lambda outputs, own: ContinuousBernoulli(outputs),
+        lambda xs: marginals.continuous_bernoulli_logits(mean_over_examples(xs)),
+        marginal=marginals.continuous_bernoulli,
     )
 
 
@@ -98,7 +109,11 @@ def make_gaussian(num_levels: int, *, likelihood_scale: float = 1.0) -> Likeliho
     """
     check_positive(likelihood_scale=likelihood_scale)
     log_scale = math.log(likelihood_scale)
-    return Likelihood(lambda outputs, own: Gaussian(outputs, log_scale), mean_over_examples)
+    return Likelihood(
+        lambda outputs, own: Gaussian(outputs, log_scale),
+        mean_over_examples,
+        marginal=functools.partial(marginals.gaussian, log_scale=log_scale),
+    )
 
 
 def make_squared_error(num_levels: int) -> Likelihood:
@@ -120,6 +135,7 @@ def make_gaussian_learned_scale(
         lambda outputs, own: Gaussian(outputs, _log_scales(own["scale"], likelihood_floor)),
         mean_over_examples,
         lambda shape=(): {"scale": jnp.float32(start)},
+        marginal=functools.partial(marginals.gaussian_of_shared_scale, floor=likelihood_floor),
     )
 
 
@@ -135,7 +151,10 @@ def make_gaussian_scale_per_column(
     start = _unbounded_scale(likelihood_scale, likelihood_floor)
     return make_gaussian_learned_scale(
         num_levels, likelihood_scale=likelihood_scale, likelihood_floor=likelihood_floor
-    )._replace(own=lambda shape=(): {"scale": jnp.full(shape, start, jnp.float32)})
+    )._replace(
+        own=lambda shape=(): {"scale": jnp.full(shape, start, jnp.float32)},
+        marginal=functools.partial(marginals.gaussian_of_own_scales, floor=likelihood_floor),
+    )
 
 
 def make_gaussian_optimal_scale(
@@ -162,7 +181,8 @@ def make_gaussian_optimal_scale(
         start = jnp.log(jnp.float32(likelihood_scale))
         return {"optimal_log_scale": start, "error": zero, "count": zero}
 
-    return Likelihood(make, mean_over_examples, own)
+    shared = functools.partial(marginals.gaussian_of_shared_scale, floor=likelihood_floor)
+    return Likelihood(make, mean_over_examples, own, marginal=shared)
 
 
 def make_gaussian_scale_per_value(
@@ -181,6 +201,7 @@ def make_gaussian_scale_per_value(
         ),
         functools.partial(_means_and_scale, start),
         num_outputs=2,
+        marginal=functools.partial(marginals.gaussian_of_own_scales, floor=likelihood_floor),
     )
 
 
@@ -199,7 +220,14 @@ def make_discretized_logistic(
         log_scale = _log_scales(outputs[..., 1], likelihood_floor)
         return DiscretizedLogistic(outputs[..., 0], log_scale, num_levels)
 
-    return Likelihood(make, functools.partial(_means_and_scale, start), num_outputs=2)
+    return Likelihood(
+        make,
+        functools.partial(_means_and_scale, start),
+        num_outputs=2,
+        marginal=functools.partial(
+            marginals.discretized_logistic, num_levels=num_levels, floor=likelihood_floor
+        ),
+    )
 
 
 def make_categorical(num_levels: int) -> Likelihood:
@@ -210,7 +238,12 @@ def make_categorical(num_levels: int) -> Likelihood:
         count = jax.lax.map(lambda level: jnp.sum(jnp.abs(scaled - level) < 0.1, axis=0), levels)
         return jnp.moveaxis(jnp.log((count + 1) / (len(xs) + num_levels)), 0, -1)
 
-    return Likelihood(lambda outputs, own: Levels(outputs), outputs_at, num_outputs=num_levels)
+    return Likelihood(
+        lambda outputs, own: Levels(outputs),
+        outputs_at,
+        num_outputs=num_levels,
+        marginal=functools.partial(marginals.levels, num_levels=num_levels),
+    )
 
 
 def make_one_hot(num_levels: int | tuple[int, ...]) -> Likelihood:
@@ -227,13 +260,17 @@ def make_one_hot(num_levels: int | tuple[int, ...]) -> Likelihood:
         # As if each class had been seen once more.
         return jnp.log(len(xs) * mean_over_examples(xs) + 1)
 
-    return Likelihood(make, outputs_at)
+    marginal = functools.partial(marginals.one_hot, sizes=num_levels)
+    return Likelihood(make, outputs_at, marginal=marginal)
 
 
 def make_poisson(num_levels: int) -> Likelihood:
     """Counts 0, 1, 2, ...: the decoder gives the logarithm of each rate."""
     return Likelihood(
-        lambda outputs, own: Poisson(outputs), _log_of_mean, encoder_input=jnp.arcsinh
+        lambda outputs, own: Poisson(outputs),
+        _log_of_mean,
+        encoder_input=jnp.arcsinh,
+        marginal=marginals.poisson,
     )
 
 
@@ -252,7 +289,8 @@ def make_negative_binomial(num_levels: int, *, likelihood_total: float = 1.0) ->
     def own(shape=()):
         return {"log_total": jnp.full(shape, start, jnp.float32)}
 
-    return Likelihood(make, _log_of_mean, own, encoder_input=jnp.arcsinh)
+    marginal = functools.partial(marginals.negative_binomial, log_totals=_LOG_TOTALS)
+    return Likelihood(make, _log_of_mean, own, encoder_input=jnp.arcsinh, marginal=marginal)
 
 
 LIKELIHOODS = {
@@ -304,20 +342,6 @@ def _logit_of_mean(xs: Float[Array, "examples *shape"]) -> Float[Array, "*shape"
 
 def _log_of_mean(xs):
     return jnp.log(mean_over_examples(xs) + 0.01)
-
-
-def _continuous_bernoulli_outputs(xs):
-    # The mean grows with the logit but has no inverse in closed form: bisection.
-    target = jnp.clip(mean_over_examples(xs), 0.01, 0.99)
-
-    def halve(_, bounds):
-        low, high = bounds
-        middle = (low + high) / 2
-        below = ContinuousBernoulli(middle).mean < target
-        return jnp.where(below, middle, low), jnp.where(below, high, middle)
-
-    start = (jnp.full_like(target, -128.0), jnp.full_like(target, 128.0))
-    return jax.lax.fori_loop(0, 30, halve, start)[0]
 
 
 def _log_scales(outputs, floor):

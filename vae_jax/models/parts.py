@@ -100,10 +100,22 @@ class Field(NamedTuple):
     def decode(self, params: Any, outputs: Array) -> Distribution:
         """Return p(x|z) of the decoder's outputs."""
         outputs = self.arrange(outputs) + params["output_bias"]
-        likelihood = self.likelihood.make(outputs, params["own"])
+        return self.in_units(self.likelihood.make(outputs, params["own"]), outputs.dtype)
+
+    def marginal(self, xs: Any) -> Distribution:
+        """Return the best p(x) of a decoder that ignores z, of the observed values of xs."""
+        if isinstance(xs, Masked):
+            mask = spread(jnp.asarray(xs.mask), xs.values)
+            values, weights = jnp.where(mask, xs.values, 0), mask.astype(jnp.float32)
+        else:
+            values, weights = xs, jnp.ones(xs.shape, jnp.float32)
+        return self.in_units(self.likelihood.marginal(values, weights), jnp.float32)
+
+    def in_units(self, likelihood: Distribution, dtype: Any) -> Distribution:
+        """Return a likelihood of values as the model sees them as that of x and its mask."""
         if self.units is not None:
             ends = (self.units.location, self.units.scale)
-            ends = (jnp.asarray(each, outputs.dtype).reshape(self.shape) for each in ends)
+            ends = (jnp.asarray(each, dtype).reshape(self.shape) for each in ends)
             likelihood = InUnits(likelihood, *ends, self.units.is_log)
         return Observed(likelihood) if self.masked else likelihood
 

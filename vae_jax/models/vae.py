@@ -32,6 +32,10 @@ class VAE(NamedTuple):
     """What `make_vae` makes it of, options that were left to their defaults included; None where
     it was made by other means."""
 
+    marginal: Callable[[Any], Distribution] | None = None
+    """marginal(xs) -> the best p(x) of a decoder that ignores z and y, fitted to examples as the
+    model sees them; None where a likelihood is a row of one's own that has none."""
+
     @property
     def is_discrete(self) -> bool:
         """Whether samples of z carry no gradient, so that training needs relaxed ones."""
@@ -55,4 +59,12 @@ def join_parts(parts: Parts) -> VAE:
         features = parts.featurize(y)
         return parts.prior.make(params["prior"], features, lambda x: parts.encode(params, x, y))
 
-    return VAE(parts.init, encode, decode, prior, parts.latents, parts.condition)
+    def marginal(xs):
+        fitted = {
+            name: parts.fields[name].marginal(each) for name, each in parts.by_field(xs).items()
+        }
+        return fitted[ONLY] if parts.is_plain else Product(fitted)
+
+    has_marginal = all(each.likelihood.marginal is not None for each in parts.fields.values())
+    vae = VAE(parts.init, encode, decode, prior, parts.latents, parts.condition)
+    return vae._replace(marginal=marginal if has_marginal else None)

@@ -12,6 +12,7 @@ from vae_jax.networks.convolutional import (
 from vae_jax.networks.convolutional import (
     ConvDecoder,
     ConvEncoder,
+    channels_for,
     check_image_shape,
 )
 from vae_jax.networks.dense import ROWS as DENSE_ROWS
@@ -42,6 +43,7 @@ __all__ = [
     "DenseEncoder",
     "Layers",
     "NetworkPair",
+    "channels_for",
     "check_image_shape",
     "check_sizes",
     "make_layers",

@@ -7,6 +7,7 @@ from typing import Any
 
 from flax import linen as nn
 from jax import Array
+import jax.numpy as jnp
 from jaxtyping import Float
 
 from vae_jax.fast.convolutions import downsample, same, upsample
@@ -62,6 +63,7 @@ class ConvEncoder(nn.Module):
     """Image (height, width, color) -> convolutions that halve it -> dense layers -> parameters.
 
     One 4x4 convolution of stride 2 for each entry of `channels`; the context enters after them.
+    Sides that cannot be halved so often are filled up with zeros.
     """
 
     layers: Layers
@@ -71,7 +73,10 @@ class ConvEncoder(nn.Module):
     def __call__(
         self, x: Float[Array, "height width color"], context: Any = None
     ) -> Float[Array, "outputs"]:
-        for size in self.layers.channels:
+        channels = channels_for(self.layers.channels, x.shape)
+        height, width = whole_sides(channels, x.shape)
+        x = jnp.pad(x, ((0, height - x.shape[0]), (0, width - x.shape[1]), (0, 0)))
+        for size in channels:
             x = ConvolutionalBlock(self.layers, size, downsample)(x)
         features = Dense(self.layers, self.layers.hidden)(join(x.reshape(-1), context))
         return self.layers.dense(self.num_outputs)(features)
@@ -87,19 +92,21 @@ class ConvDecoder(nn.Module):
     def __call__(
         self, z: Float[Array, "latent"], context: Any = None
     ) -> Float[Array, "height width color"]:
-        height, width, color = self.shape
-        channels, factor = self.layers.channels, 2 ** len(self.layers.channels)
+        channels = channels_for(self.layers.channels, self.shape)
+        height, width = whole_sides(channels, self.shape)
+        factor = 2 ** len(channels)
         smallest = (height // factor, width // factor, channels[-1])
         sizes = (*self.layers.hidden[::-1], math.prod(smallest))
         x = Dense(self.layers, sizes)(join(z, context)).reshape(smallest)
         for size in channels[-2::-1]:
             x = ConvolutionalBlock(self.layers, size, upsample)(x)
-        return Convolution(self.layers, color, upsample, use_bias=False)(x)
+        x = Convolution(self.layers, self.shape[-1], upsample, use_bias=False)(x)
+        return x[: self.shape[0], : self.shape[1]]
 
 
 def make_conv(
     *,
-    channels: tuple[int, ...] = (32, 64),
+    channels: tuple[int, ...] = (),
     hidden: tuple[int, ...] = (200, 200),
     activation: str = "tanh",
     initializer: str = "glorot_uniform",
@@ -107,7 +114,8 @@ def make_conv(
     """4x4 convolutions that halve the image, then dense layers; the decoder mirrors them.
 
     Args:
-      channels: output channels of each convolution, one entry per halving of the image.
+      channels: output channels of each convolution, one entry per halving of the image; (): as
+        many of 32, 64, 128, 128, ... as leave a smallest side of 4 to 7.
       hidden: sizes of the encoder's dense layers; the decoder has them in reverse order.
       activation: a row of networks.ACTIVATIONS: elu, gelu, relu, silu or tanh.
       initializer: of all kernels, a row of networks.INITIALIZERS.
@@ -120,7 +128,7 @@ def make_conv(
 
 def make_resnet(
     *,
-    channels: tuple[int, ...] = (32, 64),
+    channels: tuple[int, ...] = (),
     hidden: tuple[int, ...] = (200, 200),
     activation: str = "tanh",
     initializer: str = "glorot_uniform",
@@ -128,7 +136,8 @@ def make_resnet(
     """The convolutions of conv, each followed by a residual block of two 3x3 convolutions.
 
     Args:
-      channels: output channels of each convolution, one entry per halving of the image.
+      channels: output channels of each convolution, one entry per halving of the image; (): as
+        many of 32, 64, 128, 128, ... as leave a smallest side of 4 to 7.
       hidden: sizes of the encoder's dense layers; the decoder has them in reverse order.
       activation: a row of networks.ACTIVATIONS: elu, gelu, relu, silu or tanh.
       initializer: of all kernels, a row of networks.INITIALIZERS.
@@ -139,17 +148,37 @@ def make_resnet(
     return _pair(make_layers(hidden, activation, initializer, channels, residual=True))
 
 
+def channels_for(channels: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the channels, or those that suit images of this shape where there are none.
+
+    As many of 32, 64, 128, 128, ... as halve the shorter side to 4 .. 7, one at least.
+    """
+    halvings = max(1, min(shape[:2]).bit_length() - 3)
+    return tuple(channels) or (32, 64, *(128,) * halvings)[:halvings]
+
+
+def whole_sides(channels: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width, rounded up to what can be halved len(channels) times."""
+    factor = 2 ** len(channels)
+    return -(-shape[0] // factor) * factor, -(-shape[1] // factor) * factor
+
+
 def check_image_shape(channels: tuple[int, ...], shape: tuple[int, ...]) -> None:
     """Refuse an example shape that cannot be halved len(channels) times.
 
     Raises:
-      ValueError: not (height, width, color), no channels, or a side not divisible.
+      ValueError: not (height, width, color), or more halvings than leave a pixel.
     """
-    factor = 2 ** len(channels)
-    if len(shape) != 3 or not channels or shape[0] % factor or shape[1] % factor:
+    if len(shape) != 3:
+        hint = ": give grey images an axis of one color, x[..., None]" if len(shape) == 2 else ""
         raise ValueError(
-            f"a convolutional network of channels {channels} needs examples (height, width, color) "
-            f"whose sides divide by {factor}, and at least one entry in channels; got shape {shape}"
+            "a convolutional network needs examples (height, width, color); got shape "
+            f"{shape}{hint}"
+        )
+    if 2 ** len(channels) > min(shape[:2]) > 1:
+        raise ValueError(
+            f"channels={channels} halve an image {len(channels)} times, but one of shape {shape} "
+            f"only {min(shape[:2]).bit_length() - 1} times: name fewer"
         )
 
 
