@@ -11,7 +11,7 @@ from pathlib import Path
 import re
 from typing import Any
 
-from experiments.reproduce import rows
+from experiments.reproduce import number_of, rows
 from vae_jax.evaluation.disentanglement import METRICS, PROTOCOLS
 from vae_jax.lookup import doc_of, option_meanings, options_of, summary_of
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, objectives_with
@@ -197,8 +197,8 @@ def _result(path):
     if not path.exists():
         return "not run yet | |"
     result = json.loads(path.read_text())
-    number = f"{result['mean']:.2f} ± {result['standard_error']:.2f}"
-    return f"{number} | {len(result['per_seed'])} | {result['steps']:,}"
+    steps = f"{result['steps']:,}" if "steps" in result else ""
+    return f"{number_of(result)} | {len(result['per_seed'])} | {steps}"
 
 
 def pair_table() -> str:

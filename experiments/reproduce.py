@@ -7,18 +7,22 @@ where it was stopped.
 
 import importlib
 import json
+import math
 from pathlib import Path
 import subprocess
 from types import ModuleType
 from typing import Any
 
 from absl import flags
+import numpy as np
 
 from experiments import STOPPED
 from experiments.support import cli, console, run_folder
 from experiments.support.options import resolve
 from experiments.train import train_and_evaluate
-from vae_jax.lookup import look_up
+from vae_jax.datasets import DATASETS
+from vae_jax.lookup import look_up, options_of
+from vae_jax.model_file import versions
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,49 +36,73 @@ def rows() -> dict[str, ModuleType]:
 
 def reproduce(name: str, row: ModuleType, data_dir: str, workdir: Path, results: Path) -> None:
     """Train and measure one row, or go on with it, and write its result."""
-    config = row.get_config()
-    config.data.data_dir = data_dir
-    config, _ = resolve(config)
-    train_and_evaluate(config, workdir, extend=False)
-    content = result_of(row, workdir)
+    if hasattr(row, "get_config"):
+        config = row.get_config()
+        if "data_dir" in options_of(DATASETS[config.data.name]):
+            config.data.data_dir = data_dir
+        config, _ = resolve(config)
+        train_and_evaluate(config, workdir, extend=False)
+    content = result_of(row, workdir, data_dir)
     results.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(results / f"{name}.json", content)
     console.say(describe(name, content))
 
 
-def result_of(row: ModuleType, workdir: Path) -> dict[str, Any]:
-    """Return what a finished run says of its row: values per seed, their mean and standard error.
+def result_of(row: ModuleType, workdir: Path, data_dir: str) -> dict[str, Any]:
+    """Return what came out of a row: values per seed, their mean and standard error.
 
-    The standard error is over seeds; every number but `seconds` is of the test set.
+    The value is what `row.measure` returns of the run, or else the metric of the test set that
+    `row.PUBLISHED` names. The standard error is over seeds; null of a single one.
     """
-    summary = json.loads((workdir / "summary.json").read_text())
-    run = run_folder.read_content(workdir)
-    metric = summary[row.PUBLISHED["metric"]]
-    of_seeds = metric["points"]["mean"]
+    about = of_run(workdir) if hasattr(row, "get_config") else {"versions": versions()}
+    if hasattr(row, "measure"):
+        per_seed = row.measure(workdir, data_dir)
+    else:
+        summary = json.loads((workdir / "summary.json").read_text())
+        values = summary[row.PUBLISHED["metric"]]["members"]
+        per_seed = dict(zip(summary["members"], values, strict=True))
+    values = list(per_seed.values())
+    error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
     return {
         "published": row.PUBLISHED,
-        "per_seed": dict(zip(summary["members"], metric["members"], strict=True)),
-        "mean": of_seeds["mean"],
-        "standard_error": of_seeds["standard_error"],
+        "per_seed": per_seed,
+        "mean": float(np.mean(values)),
+        "standard_error": error,
+        **about,
+        "commit": commit(),
+    }
+
+
+def of_run(workdir: Path) -> dict[str, Any]:
+    """Return how a finished run was trained and measured; `seconds` is of its members together."""
+    summary = json.loads((workdir / "summary.json").read_text())
+    content = run_folder.read_content(workdir)
+    return {
         "active_units": summary["active_units"]["points"]["mean"]["mean"],
         "protocol": summary["protocol"],
         "importance_samples": summary["importance_samples"],
         "steps": summary["step"],
         "seconds": summary["training_seconds"] + summary["evaluation_seconds"],
-        "device": run["device"],
-        "versions": run["versions"],
-        "commit": commit(),
+        "device": content["device"],
+        "versions": content["versions"],
     }
 
 
 def describe(name: str, result: dict[str, Any]) -> str:
-    """Return one line: ours beside the published figure, in nats."""
-    published = result["published"]
-    return (
-        f"{name}: {published['metric']} {result['mean']:.2f} +- {result['standard_error']:.2f} "
-        f"(standard error over {len(result['per_seed'])} seeds), {published['source']}: "
-        f"{published['value']}"
-    )
+    """Return one line: ours beside the published figure."""
+    published, count = result["published"], len(result["per_seed"])
+    number = number_of(result)
+    number += f" (standard error over {count} seeds)" if count > 1 else ""
+    return f"{name}: {published['metric']} {number}, {published['source']}: {published['value']}"
+
+
+def number_of(result: dict[str, Any]) -> str:
+    """Return the mean and its standard error, with two decimals or as many as the latter needs."""
+    mean, error = result["mean"], result["standard_error"]
+    if not error:
+        return f"{mean:.5g}"
+    decimals = max(2, -math.floor(math.log10(error)))
+    return f"{mean:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def commit() -> str:
@@ -98,6 +126,7 @@ def main(*names: str) -> None:
         modules = {name: look_up(known, name, "row") for name in chosen}
         if not modules:
             console.say(f"every row has a result in {results}; name a row to make it anew")
+        left_out = []
         for name, row in modules.items():
             console.say(f"{name}: {row.__doc__.splitlines()[0]}")
             try:
@@ -106,6 +135,13 @@ def main(*names: str) -> None:
                 if error.code == STOPPED:
                     console.say(f"{name} is unfinished: experiments.reproduce goes on with it")
                 raise
+            except ValueError as error:
+                if names:
+                    raise
+                console.say(f"{name} is left out: {error}")
+                left_out.append(name)
+        if left_out:
+            raise ValueError(f"without a result: {', '.join(left_out)} (reasons above)")
 
 
 if __name__ == "__main__":

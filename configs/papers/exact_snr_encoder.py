@@ -3,12 +3,12 @@
     python -m experiments.reproduce exact_snr_encoder --data_dir=DIR
 
 Published: the signal-to-noise ratio is proportional to K^-0.5: Rainforth et al. (2018), Theorem 1.
-Protocol: the slope of its logarithm against log K for K = 64, 256 and 1,024, over 1,000 parameters
-of the encoder and 100 gradients of 20 test examples, of a model trained for 20 epochs.
-Ours differs: digits and a nonlinear model; the paper's is linear-Gaussian, near its optimum.
+Protocol: Section 4 of Rainforth et al. (2018): a linear-Gaussian model of 20 dimensions, .01 off
+its optimum; the slope of log signal-to-noise against log K, of 20 derivatives of the encoder.
+Ours differs: K = 64 and 512, 400 gradients each; the signal is the mean of the doubly
+reparameterized gradient, whose noise is the smallest; three draws of data and parameters.
 """
 
-from configs import default
 from experiments.support import exact
 
 PUBLISHED = {
@@ -17,15 +17,8 @@ PUBLISHED = {
     "is_verified": True,
     "source": "Rainforth et al. (2018)",
 }
-EXPECTED = {"minutes": 5}
-
-
-def get_config():
-    config = default.get_config()
-    config.num_seeds = 3
-    config.training.num_epochs = 20
-    return config
+EXPECTED = {"minutes": 1}
 
 
 def measure(workdir, data_dir):
-    return exact.slope_of_signal_to_noise(workdir, "pathwise", "encoder")
+    return exact.slope_of_signal_to_noise("pathwise", "encoder")

@@ -5,12 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.datasets import Examples
-from vae_jax.distributions import Gaussian
+from experiments.support import exact
 from vae_jax.evaluation import gradient_statistics as statistics
 from vae_jax.evaluation.gradient_statistics import GradientMoments
-from vae_jax.models import VAE
-from vae_jax.objectives import make_objective
 
 
 def moments_of(replicates):
@@ -160,61 +157,10 @@ def test_slope_of_a_power_law():
     np.testing.assert_allclose(plain.mean, 0.0, atol=1e-12)
 
 
-# The experiment of Rainforth et al. (2018), Section 4: z ~ N(mu, I), x|z ~ N(z, I), q = N(A x + b,
-# (2/3) I). Parameters are N(0, .01^2) off the optimum mu = mean of x, A = I/2, b = mu/2.
-DIMENSIONS = 20
-
-
-def make_toy():
-    """Return the model, its parameters and a batch of one of the 1,024 examples."""
-    rng = np.random.default_rng(0)
-    xs = rng.normal(size=DIMENSIONS) + np.sqrt(2) * rng.normal(size=(1024, DIMENSIONS))
-    mu = xs.mean(axis=0)
-
-    def near(optimum):
-        return jnp.asarray(optimum + 0.01 * rng.normal(size=optimum.shape), jnp.float32)
-
-    encoder = {"weights": near(np.eye(DIMENSIONS) / 2), "bias": near(mu / 2)}
-    params = {"encoder": encoder, "decoder": {"mean": near(mu)}}
-
-    def encode(params, x, y=None):
-        mean = params["encoder"]["weights"] @ x + params["encoder"]["bias"]
-        return Gaussian(mean, jnp.full(DIMENSIONS, 0.5 * np.log(2 / 3)))
-
-    def decode(params, z, y=None):
-        return Gaussian(z, jnp.zeros(DIMENSIONS))
-
-    def prior(params, y=None):
-        return Gaussian(params["decoder"]["mean"], jnp.zeros(DIMENSIONS))
-
-    vae = VAE(lambda key, examples: params, encode, decode, prior)
-    return vae, params, Examples(jnp.asarray(xs[:1], jnp.float32))
-
-
-def toy_moments(estimator, num_samples, group_size):
-    """Return {"encoder": moments of b's derivatives, "decoder": of mu's}, of ten groups."""
-    vae, params, batch = make_toy()
-    objective = make_objective("iwae", num_samples=num_samples, estimator=estimator)
-
-    def loss(key, params, batch):
-        return objective.loss(key, vae, {"vae": params, "objective": {}}, {}, batch, 0)[0]
-
-    every = jnp.arange(DIMENSIONS)
-    chosen = {"encoder": every, "decoder": every}  # the encoder's leaves: bias, weights
-    at_once = max(1, 4096 // num_samples)
-    group_moments = statistics.make_group_moments(loss, chosen, at_once)
-    keys = jax.random.split(jax.random.key(num_samples), (10, group_size))
-    groups = [jax.device_get(group_moments(each, params, batch)) for each in keys]
-    return {
-        block: statistics.join_groups([group[block] for group in groups], group_size)
-        for block in chosen
-    }
-
-
 def check_slopes(numbers, first, group_size, reference="doubly_reparameterized"):
     """Check the slopes of log signal-to-noise to .05, of which four standard errors are a part."""
-    own = {k: toy_moments("pathwise", k, group_size) for k in numbers}
-    references = {k: toy_moments(reference, k, group_size) for k in numbers}
+    own = {k: exact.toy_moments("pathwise", k, group_size) for k in numbers}
+    references = {k: exact.toy_moments(reference, k, group_size) for k in numbers}
 
     def check(expected, least, block, own):
         ks = [k for k in numbers if k >= least]

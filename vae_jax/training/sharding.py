@@ -73,7 +73,7 @@ class Placement(NamedTuple):
 
     def _on_one_device(self, tree):
         # Copies wait for nobody. A collective operation in the compiled program would make a device
-        # that is done wait for the others, and XLA ends a process that waits for a minute.
+        # that is done wait for the others, and a process that waits for a minute is ended.
         if self.copied.is_fully_addressable:
             return jax.device_put(tree, self.copied.mesh.devices.flat[0])
         tree = jax.jit(lambda each: each, out_shardings=self.copied)(tree)
