@@ -83,7 +83,7 @@ def objectives_page() -> str:
 def describe_facts(name: str, row: Any, command: str, cost: float | None) -> str:
     """Return the section of one row: what it is, its formula, source, command, cost and use."""
     facts = facts_of(row)
-    lines = [f"### `{name}`", "", f"{summary_of(row)}.", ""]
+    lines = [f"## `{name}`", "", f"{summary_of(row)}.", ""]
     lines.append(f"* Formula: `{facts.pop('Formula')}`")
     lines += [f"* {fact}: {text}" for fact, text in facts.items()]
     lines.append(f"* Command: `{command}`")

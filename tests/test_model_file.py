@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from tests.docs.test_readme import README
+from tests.docs.test_readme import README, ROOT
 from vae_jax import Model, checkpoints, datasets, load_model, make_vae_for, save_model
 from vae_jax.datasets import Examples, expected_examples
 from vae_jax.models import LikelihoodRow
@@ -140,6 +141,27 @@ def test_a_file_is_the_folder_to_the_bit(exported):
     assert of_file.metadata["numbers"]["nll"] == numbers["nll"]["members"][1]
     assert of_file.metadata["member"] == "seed=1"
     assert of_file.metadata["config"]["vae"]["hidden"] == (16,)
+
+
+def test_the_file_of_the_repository_opens():
+    """Mutant: a change of the layout that leaves files which are out there behind."""
+    model = load_model(ROOT / "results" / "mnist.vae")
+    draws = model.sample(100)
+    assert draws.shape == (100, 28, 28, 1)
+    assert 0.1 < draws.mean() / 255 < 0.17  # the mean of MNIST is 0.131
+
+
+def test_folders_of_the_machine_stay_out_of_the_file(exported, tmp_path):
+    """Mutant: the config as it is."""
+    workdir = shutil.copytree(exported[0], tmp_path / "run")
+    content = json.loads((workdir / "config.json").read_text())
+    content["config"]["data"] |= {"path": "/home/me/x.csv", "data_dir": ""}
+    content["config"]["compilation_cache"] = "/home/me/cache"
+    (workdir / "config.json").write_text(json.dumps(content))
+    path = tmp_path / "model.vae"
+    save_model(load_model(workdir), path)
+    assert load_model(path).metadata["config"]["data"]["path"] == "x.csv"
+    assert b"/home" not in path.read_bytes()
 
 
 def test_the_folder_gives_the_numbers_of_its_summary(exported):

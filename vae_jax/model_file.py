@@ -220,8 +220,16 @@ def _describe_run(workdir, content, member):
         name: value["members"][member] if isinstance(value, Mapping) else value
         for name, value in numbers.items()
     }
-    about = {name: content[name] for name in ("config", "versions", "data")}
-    return about | {"member": content["members"][member], "numbers": numbers}
+    about = {name: content[name] for name in ("versions", "data")}
+    about |= {"member": content["members"][member], "numbers": numbers}
+    return {"config": _without_folders(content["config"])} | about
+
+
+def _without_folders(config):
+    """Return the config with the last part of each path: folders stay private where files go."""
+    data = config["data"]
+    paths = {name: Path(data[name]).name for name in ("data_dir", "path") if data.get(name)}
+    return config | {"data": data | paths, "compilation_cache": ""}
 
 
 def newest_state(workdir: Path, patience: int, state_like: Any = None) -> tuple[Any, list[str]]:

@@ -114,6 +114,8 @@ small.assert_trees_equal(placement.collect(state), alone)
 on_one = small.make_steps(dataset, members_at_once=1)
 on_three = small.make_steps(dataset, placement=placement, members_at_once=1)
 source = jax.device_put(dataset.train, placement.copied)
+program = on_three.jitted.lower(state, source, 20).compile().as_text()
+assert "all-" not in program and "collective" not in program
 for stop in (7, 20):
     alone, expected = on_one(alone, dataset.train, stop)
     state, metrics = on_three(state, source, stop)
@@ -127,7 +129,8 @@ for ours, theirs in ((placement.collect(state).params, alone.params), (metrics, 
 def test_members_on_three_devices_equal_those_on_one():
     """Five members, of which one device has one less: parameters and metrics after 20 steps in two
     calls, and the state itself, there and back. Mutants: a member twice, another order, the copy
-    in an empty place taken for a member."""
+    in an empty place taken for a member; metrics that the compiled program collects, which lets
+    a device that is done wait for the others."""
     done = subprocess.run(
         [sys.executable, "-c", ON_DEVICES],
         env=os.environ | {"JAX_NUM_CPU_DEVICES": "3", "PYTHONPATH": str(ROOT)},

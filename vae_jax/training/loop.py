@@ -36,7 +36,9 @@ def make_train_steps(
         None: all.
       debug_nans: find the operation that makes the first NaN; slow, and without donation.
 
-    Raises (by the function returned):
+    The function that is returned raises what follows.
+
+    Raises:
       ValueError: `stop` is no whole number, or not beyond state.step; a source that is not made of
         arrays.
       FloatingPointError: with debug_nans; with the operation and its line.
@@ -45,9 +47,10 @@ def make_train_steps(
     lifted = over_members(_steps_of_one_run(train_step, batches), members_at_once)
     lifted = over_devices(lifted, placement)
     if debug_nans:
-        return _check_given(_check_nans(lifted))
-    out_shardings = (placement.state, placement.copied)
-    return _check_given(jax.jit(lifted, donate_argnums=0, out_shardings=out_shardings))
+        return _check_given(_check_nans(lifted), placement)
+    of_members = placement.state and placement.state.key
+    jitted = jax.jit(lifted, donate_argnums=0, out_shardings=(placement.state, of_members))
+    return _check_given(jitted, placement)
 
 
 def _steps_of_one_run(train_step, batches):
@@ -81,7 +84,7 @@ def _steps_of_one_run(train_step, batches):
     return train_steps
 
 
-def _check_given(jitted):
+def _check_given(jitted, placement):
     @functools.wraps(jitted)
     def train_steps(state, source, stop):
         if not all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(source)):
@@ -94,7 +97,8 @@ def _check_given(jitted):
         done = int(state.step)
         if stop <= done:
             raise ValueError(f"stop={stop} must lie beyond the {done} steps that are done")
-        return jitted(state, source, stop)
+        state, metrics = jitted(state, source, stop)
+        return state, placement.collect_metrics(metrics)
 
     train_steps.jitted = jitted
     return train_steps

@@ -5,6 +5,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+from jax import Array
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
@@ -22,7 +23,7 @@ class Placement(NamedTuple):
     state: TrainState | None = None
     """The sharding of each field of a state."""
     copied: NamedSharding | None = None
-    """Of the data and the metrics."""
+    """Of the data."""
     batch: NamedSharding | None = None
     """Of the examples of one step; None where members are divided."""
     counts: tuple[int, ...] = ()
@@ -58,14 +59,25 @@ class Placement(NamedTuple):
         if self.num_devices == 1:
             return state
         keys = jax.random.key_impl(state.key)
-        if self.copied.is_fully_addressable:
-            state = jax.device_put(_unwrap_key(state), self.copied.mesh.devices.flat[0])
-        else:
-            state = jax.jit(_unwrap_key, out_shardings=self.copied)(state)
-            state = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+        state = self._on_one_device(jax.jit(_unwrap_key)(state))
         if self.has_empty_places:
             state = _take_members(state, _places_of_members(self.counts))
         return _wrap_key(keys, state)
+
+    def collect_metrics(self, metrics: dict[str, Array]) -> dict[str, Array]:
+        """Return the metrics of all members, which lie on their devices, on the first of them."""
+        if self.divided != "members":
+            return metrics
+        places = _places_of_members(self.counts)
+        return jax.tree.map(lambda leaf: leaf[places], self._on_one_device(metrics))
+
+    def _on_one_device(self, tree):
+        # Copies wait for nobody. A collective operation in the compiled program would make a device
+        # that is done wait for the others, and XLA ends a process that waits for a minute.
+        if self.copied.is_fully_addressable:
+            return jax.device_put(tree, self.copied.mesh.devices.flat[0])
+        tree = jax.jit(lambda each: each, out_shardings=self.copied)(tree)
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def _members_at_places(counts):
@@ -135,7 +147,8 @@ def plan_placement(devices: Sequence[Any], num_members: int, batch_size: int) ->
 
 def over_devices(function: Callable, placement: Placement) -> Callable:
     """Lift function(state, *rest, count) -> (state, metrics) of one device's members to those of
-    all devices, which never wait for each other; where they are not divided it stays as it is.
+    all places, on devices that never wait for each other; members that are not divided leave it as
+    it is.
 
     Args:
       function: what `over_members` returned.
@@ -143,7 +156,7 @@ def over_devices(function: Callable, placement: Placement) -> Callable:
     """
     if placement.divided != "members":
         return function
-    counts, places = placement.counts, _places_of_members(placement.counts)
+    counts = placement.counts
 
     def on_one_device(state, *rest):
         own = jnp.array(counts)[jax.lax.axis_index("devices")]
@@ -151,14 +164,13 @@ def over_devices(function: Callable, placement: Placement) -> Callable:
 
     def on_all_devices(state, *rest):
         specs = TrainState(*[each.spec for each in placement.state])
-        state, metrics = jax.shard_map(
+        return jax.shard_map(
             on_one_device,
             mesh=placement.copied.mesh,
             in_specs=(specs, *[PartitionSpec()] * len(rest)),
             out_specs=(specs, PartitionSpec("devices")),
             check_vma=False,
         )(state, *rest)
-        return state, jax.tree.map(lambda leaf: leaf[places], metrics)
 
     return on_all_devices
 
