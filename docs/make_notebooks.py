@@ -5,6 +5,7 @@ made of it here, executed, with its pictures. Cells are numbered and times left 
 did not change stays the same.
 """
 
+import os
 from pathlib import Path
 import sys
 import time
@@ -32,10 +33,16 @@ def make_notebook(source: Path) -> Any:
 
 
 def execute(notebook: Any, folder: Path) -> None:
-    """Run all cells in `folder`, in place; an error in a cell is raised."""
+    """Run all cells in `folder`, in place, with the package of this checkout.
+
+    Raises:
+      nbclient.exceptions.CellExecutionError: an error in a cell.
+    """
     where = {"metadata": {"path": str(folder)}}
     options = {"timeout": 600, "record_timing": False, "coalesce_streams": True}
-    NotebookClient(notebook, resources=where, **options).execute()
+    paths = [str(NOTEBOOKS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    NotebookClient(notebook, resources=where, **options).execute(env=env)
     notebook.metadata = nbformat.from_dict(_METADATA)  # without the version of this Python
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -3,14 +3,15 @@
 `.ci/run` executes them (nbmake).
 """
 
+from pathlib import Path
 import subprocess
 
 from matplotlib import pyplot
+from nbclient.exceptions import CellExecutionError
+import nbformat
 import pytest
 
-from docs.make_notebooks import NOTEBOOKS, is_widget, make_notebook
-
-nbformat = pytest.importorskip("nbformat")
+from docs.make_notebooks import NOTEBOOKS, execute, is_widget, make_notebook
 
 NAMES = sorted({path.stem for path in NOTEBOOKS.iterdir() if path.suffix in {".py", ".ipynb"}})
 MAX_BYTES = 1_500_000
@@ -81,3 +82,22 @@ def test_the_first_cell_asks_for_the_address_that_it_lacks(monkeypatch):
     """Mutant: `pip install git+`, which complains about something else."""
     with pytest.raises(ImportError, match="REPOSITORY above"):
         run_first_cell(monkeypatch, "")
+
+
+@pytest.mark.slow
+def test_execution_keeps_nothing_of_the_moment(tmp_path):
+    """Two executions are the same file, by this checkout's package. Mutants: times of the cells or
+    random ids kept; an installed package of another folder; a cell that fails."""
+    source = tmp_path / "lesson.py"
+    source.write_text("# %%\nimport vae_jax\n\nprint(vae_jax.__file__)\nprint(2)\n")
+    texts = []
+    for _ in range(2):
+        notebook = make_notebook(source)
+        execute(notebook, tmp_path)
+        texts.append(nbformat.writes(notebook))
+    ((output,),) = [cell.outputs for cell in notebook.cells]
+    assert texts[0] == texts[1]
+    assert Path(output.text.split()[0]).parents[1] == NOTEBOOKS.parent
+    source.write_text("# %%\n1 / 0\n")
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        execute(make_notebook(source), tmp_path)
