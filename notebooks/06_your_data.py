@@ -419,7 +419,7 @@ for name, each in filled.items():
 rows = [images.test.x, half, filled["trained on whole images"], filled["trained with holes"]]
 figures.image_grid(
     np.stack([row[:10, ..., 0] / 255 for row in rows]),
-    "The lower half, filled in by its mean given the upper half\nonly the model that was trained with holes can",
+    "The lower half, filled in by its mean given the upper half\nthe model that was trained with holes continues the strokes",
     ["image", "given", "trained on whole images", "trained with holes"],
 )
 
