@@ -44,6 +44,14 @@ def execute(notebook: Any, folder: Path) -> None:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     NotebookClient(notebook, resources=where, **options).execute(env=env)
     notebook.metadata = nbformat.from_dict(_METADATA)  # without the version of this Python
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_widget(output)]
+
+
+def is_widget(output: Any) -> bool:
+    """Return whether an output is a widget, which without the kernel that made it is nothing."""
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def main(names: list[str]) -> None:

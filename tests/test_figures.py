@@ -1,5 +1,6 @@
 """Pictures show the numbers that they were given."""
 
+import matplotlib
 import matplotlib.figure
 import numpy as np
 import pytest
@@ -369,3 +370,10 @@ def test_lines_of_equal_elbo_are_where_rate_and_distortion_add_up():
     for line in lines:
         totals = np.sum(line.get_xydata(), axis=1)
         np.testing.assert_allclose(totals[0], totals[1])
+
+
+def test_layouts_that_the_caller_asks_of_all_figures_are_not_ours():
+    """Mutant: matplotlib warns that it cannot lay out axes that have places of their own."""
+    with matplotlib.rc_context({"figure.constrained_layout.use": True}):
+        figure = figures.image_grid(np.zeros((1, 2, 3, 3)), "title")
+    assert figure.get_layout_engine() is None

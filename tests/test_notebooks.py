@@ -11,7 +11,7 @@ from nbclient.exceptions import CellExecutionError
 import nbformat
 import pytest
 
-from docs.make_notebooks import NOTEBOOKS, execute, make_notebook
+from docs.make_notebooks import NOTEBOOKS, execute, is_widget, make_notebook
 
 NAMES = sorted({path.stem for path in NOTEBOOKS.iterdir() if path.suffix in {".py", ".ipynb"}})
 MAX_BYTES = 1_500_000
@@ -35,7 +35,7 @@ def test_a_notebook_is_that_of_its_source(pair):
 
 def test_a_notebook_is_kept_executed(pair):
     """From the first cell to the last, without errors or warnings, with pictures. Mutants: outputs
-    stripped; one cell executed alone; a warning printed."""
+    stripped; one cell executed alone; a warning printed; a widget, whose kernel is gone."""
     _, kept = pair
     cells = [cell for cell in kept.cells if cell.cell_type == "code"]
     outputs = [output for cell in cells for output in cell.outputs]
@@ -43,6 +43,7 @@ def test_a_notebook_is_kept_executed(pair):
     assert not [output for output in outputs if output.output_type == "error"]
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
     assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not any(is_widget(output) for output in outputs)
 
 
 @pytest.mark.parametrize("name", NAMES)

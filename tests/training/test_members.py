@@ -1,10 +1,12 @@
 """Runs that train together equal the runs alone."""
 
 import inspect
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from tests.training import small
@@ -61,3 +63,15 @@ def test_one_key_in_place_of_an_array_of_keys_is_refused():
     init_members = inspect.unwrap(training.init_members)
     with pytest.raises(ValueError, match=r"one key per member, such as jax.random.split\(key, 1\)"):
         init_members(jax.random.key(0), {})
+
+
+def test_hparams_of_the_caller_outlive_the_state():
+    """Training consumes its state: here the arrays are deleted by hand. Mutant: the state holds the
+    caller's own array, which then cannot be read after training."""
+    betas = jnp.array([1.0, 4.0], jnp.float32)
+    part = SimpleNamespace(init=lambda *arguments: {})
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    optimizer = lambda hparams: optax.identity()  # noqa: E731
+    state = training.init_members(keys, {"beta": betas}, part, part, optimizer, None)
+    state.hparams["beta"].delete()
+    np.testing.assert_array_equal(betas, [1, 4])

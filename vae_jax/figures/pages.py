@@ -11,7 +11,8 @@ def make_figure(width: int | float, height: int | float) -> Any:
     """Return an empty matplotlib Figure of this size in pixels."""
     from matplotlib.figure import Figure  # 0.3 s: only those who draw pay
 
-    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    # Axes have places of their own, whatever layout rcParams ask for.
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="none")
 
 
 def wrap_title(title: str, width: int | float) -> list[tuple[str, bool]]:

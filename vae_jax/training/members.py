@@ -71,7 +71,7 @@ def init_members(
             f"shape {jnp.shape(keys)}"
         )
     hparams = {
-        name: jnp.broadcast_to(jnp.asarray(value, jnp.float32), keys.shape)
+        name: jnp.broadcast_to(jnp.array(value, jnp.float32), keys.shape)
         for name, value in hparams.items()
     }
 
@@ -79,7 +79,7 @@ def init_members(
         return init_state(key, hparams, *shared, **options)
 
     state = jax.vmap(init_one, out_axes=member_axes())(keys, hparams)
-    # Training consumes its state, which must not take the caller's keys with it.
+    # Training consumes its state, which must not take the caller's keys and hparams with it.
     return state._replace(key=jnp.copy(state.key))
 
 
