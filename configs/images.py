@@ -21,7 +21,7 @@ EXPECTED = {
     "elbo": (-5154.0, 50.0),
     "kl": (43.2, 2.0),
     "active_units": (10, 0),
-    "minutes": 6,
+    "minutes": 2.5,
 }
 
 

@@ -225,6 +225,16 @@ def test_curves_draw_every_member():
     assert training.get_linestyle() != validation.get_linestyle()
 
 
+def test_curves_of_one_model():
+    """As `fit` returns them. Mutant: a member for each point."""
+    curve = {"step": np.arange(1, 6)} | dict.fromkeys(
+        ("elbo", "kl", "reconstruction"), np.arange(5.0)
+    )
+    figure = figures.training_curves({"train": curve}, "title")
+    assert [len(axes.lines) for axes in figure.axes] == [1, 1, 1]
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), np.arange(5.0))
+
+
 def curve_of(values, steps=None):
     """Return what the history holds of one split: values, shape (points, members), thrice."""
     steps = np.arange(1, 1 + len(values))[:, None] if steps is None else steps

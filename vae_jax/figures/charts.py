@@ -123,7 +123,7 @@ def training_curves(
 
     Args:
       history: {"train" or "validation": {"step": (points,), "elbo": (points, members),
-        "reconstruction": ..., "kl": ...}}, in nats.
+        "reconstruction": ..., "kl": ...}}, in nats; (points,) of one model, as `fit` returns.
       title: above the panels.
       groups: the name of each member's group, each of which has a color; none: the color tells
         training from validation.
@@ -138,7 +138,8 @@ def training_curves(
     for axes, quantity in zip(figure.subplots(1, 3), _CURVES, strict=True):
         for split, curve in history.items():
             _, color, line, marker = _split_style(split)
-            for i, values in enumerate(np.transpose(curve[quantity])):
+            values_of_members = np.reshape(curve[quantity], (np.size(curve["step"]), -1)).T
+            for i, values in enumerate(values_of_members):
                 style = {"color": colors[groups[i]] if groups else color, "linestyle": line}
                 style |= {"linewidth": 1.8, "marker": marker, "markersize": 4}
                 axes.plot(np.ravel(curve["step"]), values, markevery=_to_mark(values), **style)

@@ -33,7 +33,7 @@ const LatentSpace = (() => {
     // What a latent is called, and how much it tells.
     function nameLatents({ name, unit }) {
       for (const latent of content.latents) {
-        latent.name = `z${latent.index + 1}`;
+        latent.name = `z${latent.index}`;
         latent.told = `${name} ${latent.amount.toFixed(2)} ${unit}`.trim();
       }
     }
