@@ -114,27 +114,11 @@ vae_q = vae_jax.make_vae_for(
     quarters, conditional=True, prior="conditional_gaussian", latent_dim=8, hidden=(128,)
 )
 
-
-def train_members(data, vae, objective, hparams, num_members, num_steps):
-    """Train models that differ in the arrays among `hparams`, in one program; return them."""
-    schedule = vae_jax.make_schedule("cosine", num_steps=num_steps, warmup_steps=num_steps // 10)
-    adam = vae_jax.make_optimizer("adam", schedule)
-    batches = vae_jax.make_batches(data, batch_size=100)
-    keys = jax.random.split(vae_jax.key(0), num_members)
-    hparams = {"learning_rate": 2e-3, **objective.hparams, **hparams}
-    means = vae_jax.expected_examples(data, data.train)
-    state = vae_jax.init_members(keys, hparams, vae, objective, adam, means)
-    train_step = vae_jax.make_train_step(vae, objective, adam, batches)
-    train_steps = vae_jax.make_train_steps(train_step, batches)
-    state, _ = train_steps(state, data.train, num_steps - 50)
-    state, metrics = train_steps(state, data.train, num_steps)  # means over the last 50 steps
-    params = [vae_jax.select_member(state, i).params["vae"] for i in range(num_members)]
-    return [vae_jax.Model(vae, each, data) for each in params], metrics
-
-
-elbo = vae_jax.make_objective("elbo")
-completers, _ = train_members(quarters, vae_q, elbo, {"beta": np.array([2.0, 100.0])}, 2, 1000)
-completers = dict(zip(("conditional VAE", "without latents"), completers, strict=True))
+fitted = vae_jax.fit_members(
+    vae_q, quarters, sweep={"beta": [2, 100]}, num_epochs=83, num_samples=20, silent=True
+)
+names = ("conditional VAE", "without latents")
+completers = {name: each.model for name, each in zip(names, fitted, strict=True)}
 for name, model in completers.items():
     log_likelihoods = model.log_likelihood(x)
     error = np.std(log_likelihoods) / np.sqrt(len(x))
@@ -223,8 +207,7 @@ small = vae_jax.make_vae_for(
     num_classes=4,
     hidden=(32,),
 )
-[trained], _ = train_members(digits, small, vae_jax.make_objective("concrete"), {}, 1, 200)
-params = trained.params
+params = vae_jax.fit(small, digits, "concrete", num_epochs=17, num_samples=20, silent=True).params
 batch = vae_jax.to_model_examples(
     digits, vae_jax.key(0), jax.tree.map(lambda leaf: leaf[:20], digits.train)
 )
@@ -345,7 +328,7 @@ plt.show()
 
 # %% [markdown]
 # That is the trade: a low temperature gives nearly the right gradient with much noise, a high one a calm gradient of something else. One therefore *anneals*: begin warm, end cool
-# (Jang et al. 2017 take $T = \max(0.5, e^{-rt})$ in step $t$; here `temperature_decay` and `min_temperature`). Straight-through keeps a bias even where it is cold. The estimators by scores have none at all:
+# (Jang et al. 2017 take $T = \max(0.5, e^{-rt})$ in step $t$; here `temperature_decay` and `min_temperature`). Straight-through is more biased than the relaxation up to $T = 1$, though not above, and noisier throughout. The estimators by scores have none at all:
 # plain scores pay for it with a hundred times the noise or more, leave-one-out with no more than a relaxation at a temperature of about .4.
 #
 # ## Training with it
@@ -365,9 +348,18 @@ discrete = vae_jax.make_vae_for(
 )
 temperatures = np.array([0.1, 0.3, 0.5, 1.0, 2.0, 4.0])
 concrete = vae_jax.make_objective("concrete", beta=2.0)
-choosers, metrics = train_members(
-    digits, discrete, concrete, {"temperature": temperatures}, len(temperatures), 800
+fitted = vae_jax.fit_members(
+    discrete,
+    digits,
+    concrete,
+    sweep={"temperature": temperatures},
+    num_epochs=67,
+    num_samples=20,
+    silent=True,
 )
+choosers = [each.model for each in fitted]
+last = [each.history["train"] for each in fitted]
+metrics = {name: [each[name][-1] for each in last] for name in ("relaxed_elbo", "elbo")}
 test_elbos = [np.mean(model.elbo(x, 20)) for model in choosers]
 print("   T   training: relaxed value     ELBO    test ELBO")
 for i, T in enumerate(temperatures):

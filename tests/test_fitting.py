@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.linear_gaussian import make_model
-from vae_jax import datasets, fit, fitting, make_objective, make_vae_for
+from vae_jax import datasets, fit, fit_members, fitting, make_objective, make_vae_for
 
 KNOWN = make_model()
 
@@ -89,6 +89,45 @@ def test_what_cannot_be_is_refused_before_anything_is_computed(vae, data, name):
     with pytest.raises(ValueError, match=message) as caught:
         fit(vae, data, **{name: value})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sweep": {"betta": [1]}}, "sweep='betta' is unknown.*'beta'"),
+        ({"sweep": {"beta": [-1.0]}}, "beta must be >= 0"),
+        ({"sweep": {"beta": []}}, "beta must be >= 0"),
+        ({"num_seeds": 0}, "num_seeds must be >= 1"),
+        ({"num_epoch": 3}, "option='num_epoch' is unknown.*'num_epochs'"),
+    ],
+)
+def test_members_that_cannot_be_are_refused(vae, data, given, message):
+    with pytest.raises(ValueError, match=message):
+        fit_members(vae, data, **given)
+
+
+@pytest.mark.slow
+def test_members_are_the_models_that_train_alone(vae, data, capsys):
+    """Oracle: `fit` of each beta and seed, of which one stops early. Mutants: seeds that vary
+    slowest, members that share a key, the curves of another member, one that stops for all."""
+    often = {"num_epochs": 12, "eval_every_epochs": 1, "patience": 2, "num_samples": 20}
+    often |= {"learning_rate": 5e-2, "schedule": "constant", "silent": True}
+    together = fit_members(vae, data, sweep={"beta": [1, 4]}, num_seeds=2, seed=3, **often)
+    alone = [
+        fit(vae, data, make_objective("elbo", beta=beta), seed=seed, **often)
+        for beta in (1.0, 4.0)
+        for seed in (3, 4)
+    ]
+    for ours, theirs in zip(together, alone, strict=True):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, 1e-3, 1e-3),
+            *(each.params for each in (ours, theirs)),
+        )
+        assert abs(ours.numbers["nll"] - theirs.numbers["nll"]) < 0.01
+        curve, other = ours.history["validation"]["elbo"], theirs.history["validation"]["elbo"]
+        np.testing.assert_allclose(curve[: len(other)], other, 1e-3)
+    assert together[2].model.metadata["member"] == "beta=4, seed=3"
+    assert len({len(each.history["validation"]["elbo"]) for each in alone}) > 1
 
 
 @pytest.mark.slow

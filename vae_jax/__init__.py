@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # for type checkers, what __getattr__ gives at run time
     from vae_jax.fast.threefry import key as key
     from vae_jax.fitting import Fitted as Fitted
     from vae_jax.fitting import fit as fit
+    from vae_jax.fitting import fit_members as fit_members
     from vae_jax.model import Model as Model
     from vae_jax.model_file import load_model as load_model
     from vae_jax.model_file import save_model as save_model
@@ -56,6 +57,7 @@ _PUBLIC = {
     "evaluation_keys": "evaluation",
     "expected_examples": "datasets",
     "fit": "fitting",
+    "fit_members": "fitting",
     "from_arrays": "datasets",
     "init_members": "training",
     "key": "fast.threefry",

@@ -1,6 +1,8 @@
-"""Training in one call: `fit`, of the pieces that the training program is made of."""
+"""Training in one call: `fit` and `fit_members`, of the pieces of the training program."""
 
+from collections.abc import Iterable, Mapping
 import contextlib
+import itertools
 import signal
 from typing import Any, NamedTuple
 
@@ -126,29 +128,104 @@ def fit(
       ValueError: an argument that is not possible, with what is.
       FloatingPointError: training diverged.
     """
+    return fit_members(**locals())[0]
+
+
+def fit_members(
+    vae: VAE,
+    data: Any,
+    objective: str | Objective = "elbo",
+    *,
+    sweep: Mapping[str, Iterable[Any]] | None = None,
+    num_seeds: int = 1,
+    **options: Any,
+) -> list[Fitted]:
+    """Train models that differ in numbers or seeds together, in one program, and measure each.
+
+    One for each combination of the values of `sweep`, and for each seed of it; the seeds vary
+    fastest. Each is what `fit` makes of its numbers and its seed, to float precision.
+
+    Args:
+      vae: of `make_vae_for(data, ...)`.
+      data: as of `fit`.
+      objective: as of `fit`.
+      sweep: values by name, of "learning_rate" and of the objective's hparams: {"beta": [1, 4]}.
+      num_seeds: how many seeds, counted on from `seed`.
+      **options: the other arguments of `fit`.
+
+    Raises:
+      ValueError: an argument that is not possible, with what is.
+      FloatingPointError: training of one diverged, with its name.
+    """
+    given = options_of(fit)
+    for name in options:
+        look_up(given, name, "option")
+    return _fit_members(vae, data, objective, sweep or {}, num_seeds, **given | options)
+
+
+def _fit_members(
+    vae,
+    data,
+    objective,
+    sweep,
+    num_seeds,
+    *,
+    num_epochs,
+    batch_size,
+    learning_rate,
+    optimizer,
+    schedule,
+    clip_norm,
+    ema_decay,
+    patience,
+    eval_every_epochs,
+    num_samples,
+    seed,
+    silent,
+):
     data = data if isinstance(data, Dataset) else from_arrays(data)
     check_positive(learning_rate=learning_rate)
     check_not_negative(ema_decay=ema_decay)
     check_seed(seed=seed)
     check_whole(1, 10**7, num_epochs=num_epochs, num_samples=num_samples)
     check_whole(0, 10**7, patience=patience, eval_every_epochs=eval_every_epochs)
+    check_whole(1, 10**4, num_seeds=num_seeds)
     batch_size = min(100, num_examples(data.train)) if batch_size is None else batch_size
     arguments, objective = _make_objective(objective, vae, data, batch_size)
     batches = make_batches(data, batch_size)
     num_steps = num_epochs * batches.steps_per_epoch
     rate = make_schedule(schedule, num_steps=num_steps, warmup_steps=min(100, num_steps // 10))
     adam = make_optimizer(optimizer, rate, clip_norm=clip_norm)
-    keys = jax.random.split(threefry.key(seed), 1)
-    hparams = {"learning_rate": learning_rate, **objective.hparams}
+    same = {"learning_rate": learning_rate, **objective.hparams}
+    names, keys, hparams = _plan_members(sweep, same, range(seed, seed + num_seeds))
     means = expected_examples(data, data.train)
     state = init_members(keys, hparams, vae, objective, adam, means, ema_decay > 0)
     train_step = make_train_step(vae, objective, adam, batches, ema_decay)
     every = eval_every_epochs or max(1, num_epochs // _EVALUATIONS)
     stops = _plan_stops(num_steps, every * batches.steps_per_epoch)
-    with _show(silent, num_steps, batch_size) as show:
+    with _show(silent, num_steps, batch_size * len(names)) as show:
         train_steps, validate = make_train_steps(train_step, batches), _make_validate(vae, data)
-        params, history = _train(state, train_steps, data.train, stops, validate, patience, show)
-    return _measure(vae, params, data, history, arguments, num_samples, silent)
+        trained = _train(state, train_steps, data.train, stops, validate, patience, show, names)
+    measure = _make_measure(vae, data, "test", num_samples)
+    titles = names if len(names) > 1 else [""]
+    return [
+        _measure(vae, params, data, history, arguments, measure, silent, title)
+        for title, (params, history) in zip(titles, trained, strict=True)
+    ]
+
+
+def _plan_members(sweep, hparams, seeds):
+    """Return the name and the key of each member, and {hparam: one number, or one of each}."""
+    sweep = {name: [float(value) for value in values] for name, values in sweep.items()}
+    for name, values in sweep.items():
+        look_up(hparams, name, "sweep")
+        check_not_negative(**{name: min(values, default=-1)})
+    points = [dict(zip(sweep, each, strict=True)) for each in itertools.product(*sweep.values())]
+    members = [(point, seed) for point in points for seed in seeds]
+    names = [", ".join(f"{k}={v:g}" for k, v in {**p, "seed": seed}.items()) for p, seed in members]
+    keys = jnp.concatenate([jax.random.split(threefry.key(seed), 1) for _, seed in members])
+    swept = {name: jnp.array([point[name] for point, _ in members], float) for name in sweep}
+    return names, keys, hparams | swept
 
 
 def _make_objective(objective, vae, data, batch_size):
@@ -171,16 +248,16 @@ def _show(silent, num_steps, batch_size):
     return progress_bar(num_steps, 0, batch_size)
 
 
-def _measure(vae, params, data, history, arguments, num_samples, silent):
+def _measure(vae, params, data, history, arguments, measure, silent, title):
     """Return what was trained, with its numbers of the test examples, which are printed."""
-    measured = _make_measure(vae, data, "test", num_samples)(params["vae"])
     train = expected_examples(data, data.train)
     baseline = baseline_log_probs(vae, train, _model_examples(data, "test"), 100)
-    summary = summarize([measured], latents=vae.latents, baseline=baseline)
+    summary = summarize([measure(params["vae"])], latents=vae.latents, baseline=baseline)
     numbers = {name: each[0] for name, each in summary.items()}
     numbers["step"] = int(history["train"]["step"][-1])
     if not silent:
-        print_numbers(f"{data.protocol}, {numbers['step']:,} steps", numbers)
+        heads = [data.protocol, f"{numbers['step']:,} steps", title]
+        print_numbers(", ".join(filter(None, heads)), numbers)
         for line in describe_gains(summary, ["the model"], vae.condition is not None):
             say(line)
     has_classifier = arguments and make_objective(**arguments).classify is not None
@@ -188,7 +265,7 @@ def _measure(vae, params, data, history, arguments, num_samples, silent):
         vae=vae,
         params=params["vae"],
         dataset=with_images(from_outline(outline_of(data))),
-        metadata={"numbers": numbers},
+        metadata={"numbers": numbers} | ({"member": title} if title else {}),
         objective=arguments if has_classifier else None,
         objective_params=params["objective"] if has_classifier else None,
     )
@@ -201,63 +278,79 @@ def _plan_stops(num_steps, period):
     return [(step, step % period == 0 or step == num_steps) for step in sorted({*looks, num_steps})]
 
 
-def _train(state, train_steps, train, stops, validate, patience, show):
-    """Return the parameters, of the last step or of the best evaluation, and the history."""
-    train = jax.device_put(train)
-    lines, elbos, best = {"train": [], "validation": []}, [], None
+def _train(state, train_steps, train, stops, validate, patience, show, names):
+    """Return (parameters, history) of each member: as at its best evaluation, with patience."""
+    train, members = jax.device_put(train), range(len(names))
+    lines, elbos, best, is_done = (
+        {"train": [], "validation": []},
+        [],
+        {},
+        np.zeros(len(names), bool),
+    )
     with deferred_stop((signal.SIGINT,)) as stop_requested:
         for stop, is_evaluated in stops:
             state, metrics = train_steps(state, train, stop)
-            _check_finite(state)
-            metrics = {name: float(value[0]) for name, value in metrics.items()}
-            lines["train"].append({"step": stop} | metrics)
-            params = select_member(state, 0).evaluation_params
+            _check_finite(state, names)
+            lines["train"].append({"step": stop} | jax.device_get(metrics))
+            params = [select_member(state, i).evaluation_params for i in members]
             if is_evaluated:
-                bounds = validate(params["vae"])
+                bounds = validate([each["vae"] for each in params])
                 lines["validation"].append({"step": stop} | bounds)
-                elbos.append([bounds["elbo"]])
-                waited = best_evaluations(np.array(elbos))[1][0]
-                if patience and not waited:
-                    best = jax.tree.map(jnp.copy, params)  # the next update takes its memory
+                elbos.append(bounds["elbo"])
+                waited = best_evaluations(np.array(elbos))[1]
+                for i in np.flatnonzero(~is_done & (waited == 0)) if patience else ():
+                    best[i] = jax.tree.map(jnp.copy, params[i])  # the next update takes its memory
+                is_done |= bool(patience) & (waited >= patience)
             show(stop, _describe(lines))
-            if stop_requested() or (patience and elbos and waited >= patience):
+            if stop_requested() or is_done.all():
                 break
-    history = {split: _by_name(each) for split, each in lines.items()}
-    return params if best is None else best, history
+    return [
+        (best.get(i, params[i]), {split: _by_name(each, i) for split, each in lines.items()})
+        for i in members
+    ]
 
 
-def _check_finite(state):
-    step = int(state.failure.step[0])
-    if step >= 0:
-        raise FloatingPointError(
-            f"training diverged at step {step}: lower learning_rate, set clip_norm, or look at the "
-            "scale of the data"
-        )
+def _check_finite(state, names):
+    for name, step in zip(names, state.failure.step, strict=True):
+        if step >= 0:
+            which = f" of {name}" if len(names) > 1 else ""
+            raise FloatingPointError(
+                f"training{which} diverged at step {step}: lower learning_rate, set clip_norm, or "
+                "look at the scale of the data"
+            )
 
 
 def _describe(lines):
     metrics = lines["train"][-1]
     text = "  ".join(
-        f"{label} {metrics[name]:.2f}"
+        f"{label} {_range(metrics[name])}"
         for name, label in (("elbo", "ELBO"), ("kl", "KL"), ("reconstruction", "reconstruction"))
     )
     validation = lines["validation"]
     return f"{text} nats" + (
-        f"  validation ELBO {validation[-1]['elbo']:.2f}" if validation else ""
+        f"  validation ELBO {_range(validation[-1]['elbo'])}" if validation else ""
     )
 
 
-def _by_name(lines):
+def _range(values):
+    return " .. ".join(f"{each:.2f}" for each in sorted({min(values), max(values)}))
+
+
+def _by_name(lines, member):
+    """Return {name: the number of one member in each line}, and the steps."""
     names = lines[0] if lines else ()
-    return {name: np.array([line[name] for line in lines]) for name in names}
+    return {
+        name: np.array([line[name] if name == "step" else line[name][member] for line in lines])
+        for name in names
+    }
 
 
 def _make_validate(vae, data):
-    """Make validate(params) -> mean ELBO, KL and reconstruction of the validation examples."""
+    """Make validate(params of each member) -> {mean ELBO, KL, ... of the validation examples}."""
     measure = _make_measure(vae, data, "validation", 1)
 
     def validate(params):
-        return {name: each[0] for name, each in mean_bounds([measure(params)]).items()}
+        return mean_bounds([measure(each) for each in params])
 
     return validate
 
