@@ -174,6 +174,7 @@ def check_slopes(numbers, first, group_size, reference="doubly_reparameterized")
     check(-0.5, 1, "encoder", own)
 
 
+@pytest.mark.slow
 def test_signal_to_noise_on_the_toy_of_two_sizes():
     """Slopes +1/2 of the decoder, -1/2 of the encoder, +1/2 of its doubly reparameterized gradient.
 
