@@ -145,12 +145,14 @@ X = np.zeros((2, 8, 8, 1), np.uint8)
 
 BAD_INPUTS = {
     "cvae": [
-        ({"x": X}, "no key 'y'"),
+        ({"x": X}, "has no 'y', which the model is given"),
         ({"x": X, "y": np.array([3, 10])}, "integers 0 .. 9"),
         ({"x": X, "y": np.array([3.0, 1.0])}, "integers 0 .. 9"),
     ],
     "semi_supervised": [({"x": X, "y": np.array([3, 10])}, "integers 0 .. 9")],
-    "quadrants": [({"x": X[:, :4]}, "shape (4, 8, 1), but those of the run have shape (8, 8, 1)")],
+    "quadrants": [
+        ({"x": X[:, :4]}, "shape (4, 8, 1), but those of the model have shape (8, 8, 1)")
+    ],
     "halves": [
         ({"lower": X[:, 4:]}, "no key 'upper'; its keys: lower"),
         ({"lower": X[:, 4:], "upper": X[:1, 4:]}, "differ in length"),

@@ -186,7 +186,12 @@ def test_bad_input_is_refused_in_one_line(workdir, tmp_path, capsys, case):
     ("program", "arguments", "message"),
     [
         pytest.param("sample", ["--num=0"], "--num=0", marks=pytest.mark.slow),
-        pytest.param("sample", ["--output=samples.png"], "name an npz", marks=pytest.mark.slow),
+        pytest.param(
+            "sample",
+            ["--output=samples.png"],
+            "must end in .csv, .parquet, .npz",
+            marks=pytest.mark.slow,
+        ),
         ("encode", ["--input=no.npz"], "--output"),
     ],
 )
