@@ -49,9 +49,8 @@ def explore(
     page = make_page(model, decoder, weights, make_content(model, shown)).encode()
     with output_file(Path(output)) as file:
         file.write(page)
-    megabytes = f"{len(page) / 1e6:.1f} MB"
-    console.say(f"{output}: {megabytes}, with codes and images of {shown.origin}")
-    console.say("use it: open the file in a browser")
+    what = f"{len(page) / 1e6:.1f} MB, with codes and images of {shown.origin}"
+    console.say_written([output], what, "open the file in a browser")
 
 
 def main() -> None:

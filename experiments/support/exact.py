@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.support.loading import load_run
 from vae_jax import evaluation, models, training
-from vae_jax.datasets import Examples, ppca, sprites, tfds_arrays
+from vae_jax.datasets import Examples, ppca, sprites
 from vae_jax.distributions import Gaussian
 from vae_jax.objectives import make_objective
 
@@ -115,13 +115,9 @@ def share_of_equal_sprites(data_dir: str) -> dict[str, float]:
 
     The key says how many images there are.
     """
-    names = [factor.name for factor in sprites.FACTORS]
-    features = {"x": "image"} | {name: f"label_{name}" for name in names}
-    stored = tfds_arrays.read_tfds("dsprites", "2.0.0", data_dir, False, features, ("train",))
-    labels = [stored["train"][name] for name in names]
+    images, labels = sprites.read_dsprites(data_dir, download=False)
     sizes = [factor.size for factor in sprites.FACTORS]
-    indices = np.ravel_multi_index(labels, sizes).astype(np.int32)
-    images = stored["train"]["x"]
+    indices = np.ravel_multi_index(list(labels.values()), sizes).astype(np.int32)
     parts = np.array_split(np.arange(len(images)), max(1, len(images) // 2000))
     equal = [np.all(sprites.render_sprites(indices[i]) == images[i], axis=(1, 2, 3)) for i in parts]
     return {f"{len(images):,} images": float(np.concatenate(equal).mean())}

@@ -11,6 +11,7 @@ import numpy as np
 from experiments.support import console
 from vae_jax import datasets, model_file
 from vae_jax.checkpoints import output_file
+from vae_jax.datasets.table import import_pandas
 
 _WRITTEN = (".csv", ".parquet", ".npz")
 TABLES = (".csv", ".parquet")
@@ -137,19 +138,6 @@ def write_result(path: str, columns: Mapping[str, Any], index: Any = None) -> No
             table.to_parquet(file)
         else:
             table.to_csv(file, index=not isinstance(table.index, pandas.RangeIndex))
-
-
-def import_pandas() -> Any:
-    """Return pandas, which tables are read and written by.
-
-    Raises:
-      ValueError: it is not installed, with the command that does it.
-    """
-    try:
-        import pandas
-    except ImportError:
-        raise ValueError("tables need pandas: pip install 'vae_jax[tables]'") from None
-    return pandas
 
 
 def _columns_of_array(name, array):

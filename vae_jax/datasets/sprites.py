@@ -148,15 +148,25 @@ def load_dsprites(
     Raises:
       ValueError: the data are not there, or no image is left for one of the three parts.
     """
+    images, labels = read_dsprites(data_dir, download)
+    found = [np.unique(each, return_inverse=True) for each in labels.values()]
+    y = np.stack([indices for _, indices in found], axis=-1).astype(np.int32)
+    parts = _split(Examples(images, y), num_validation, num_test, seed)
+    dataset = make_dataset("dsprites", *parts, 1.0, "none")
+    factors = tuple(Factor(name, len(each)) for name, (each, _) in zip(labels, found, strict=True))
+    return dataset._replace(factors=factors)
+
+
+def read_dsprites(data_dir: str, download: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the images of dSprites, (examples, 64, 64, 1), and {factor: its index in the grid}.
+
+    Raises:
+      ValueError: the data are not there.
+    """
     names = [factor.name for factor in FACTORS]
     features = {"x": "image"} | {name: f"label_{name}" for name in names}
     columns = read_tfds("dsprites", "2.0.0", data_dir, download, features, ("train",))["train"]
-    found = [np.unique(columns[name], return_inverse=True) for name in names]
-    y = np.stack([indices for _, indices in found], axis=-1).astype(np.int32)
-    parts = _split(Examples(columns["x"], y), num_validation, num_test, seed)
-    dataset = make_dataset("dsprites", *parts, 1.0, "none")
-    factors = tuple(Factor(name, len(each)) for name, (each, _) in zip(names, found, strict=True))
-    return dataset._replace(factors=factors)
+    return columns["x"], {name: columns[name] for name in names}
 
 
 def _split(examples, num_validation, num_test, seed):

@@ -43,7 +43,7 @@ def read_table(path: str) -> Any:
     Raises:
       ValueError: no pandas, no such file or table, or one that cannot be read.
     """
-    pandas = _import_pandas()
+    pandas = import_pandas()
     source, _, name = path.partition("://")
     if source == "sklearn":
         return _read_sklearn(name)
@@ -61,11 +61,16 @@ def read_table(path: str) -> Any:
         raise ValueError(f"cannot read {path!r} as a table: {reason}") from error
 
 
-def _import_pandas():
+def import_pandas() -> Any:
+    """Return pandas, which tables are read and written by.
+
+    Raises:
+      ValueError: it is not installed, with the command that does it.
+    """
     try:
         import pandas as pd  # takes half a second: imported where it is used
     except ImportError:
-        raise ValueError("reading a table needs pandas: pip install 'vae_jax[tables]'") from None
+        raise ValueError("tables need pandas: pip install 'vae_jax[tables]'") from None
     return pd
 
 
