@@ -26,7 +26,7 @@ plt.rcParams.update({"figure.dpi": 80, "figure.constrained_layout.use": True})
 # Concrete relaxation (Jang et al. 2017; Maddison et al. 2017) brings one back, at the price of a bias. We measure that price against exact enumeration.
 #
 # The data are scikit-learn's 1,797 digits: 8 x 8 counts of 0 to 16 dots of ink, with a binomial likelihood. All numbers are nats. It runs on a
-# CPU in about a minute.
+# CPU in one to two minutes.
 
 # %%
 import itertools

@@ -1,5 +1,7 @@
 """Batched functions of a trained model, in the units of its data."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -55,6 +57,33 @@ def test_bounds_are_log_p(linear):
     exact = [known.elbo(each, *known.posterior(each)) for each in x[:3] / UNIT]
     np.testing.assert_allclose(exact, expected, atol=1e-6)
     assert np.all(np.abs(model.elbo(x[:3], 20) - expected) < 2)
+
+
+def test_a_copy_with_other_parameters_computes_by_them_and_shares_what_is_compiled(linear):
+    """As the models of one `fit_members`. Mutants: compiled functions of a copy's own; those of
+    another VAE or another size of chunk; the first model's parameters kept, with holes too."""
+    _, x, model = linear
+    traced = []
+
+    def encode(params, x, y=None):
+        traced.append(x)
+        return model.vae.encode(params, x, y)
+
+    first = dataclasses.replace(model, vae=model.vae._replace(encode=encode))
+    other = dataclasses.replace(first, params=jax.tree.map(lambda leaf: 0.9 * leaf, model.params))
+    expected = dataclasses.replace(other, vae=model.vae, _compiled={})
+    first.encode(x[:4]), first.bounds(x[:4])
+    count = len(traced)
+    np.testing.assert_array_equal(other.encode(x[:4]), expected.encode(x[:4]))
+    assert not np.array_equal(other.encode(x[:4]), model.encode(x[:4]))
+    assert count == len(traced) > 0
+    dataclasses.replace(first, chunk_size=3).bounds(x[:4])
+    dataclasses.replace(first, vae=model.vae).encode(x[:4])
+    assert len(traced) > count
+    holes = np.where(np.arange(x.shape[1]) < 1, np.nan, x[:4])
+    model.impute(holes)
+    again = dataclasses.replace(model, params=other.params)
+    np.testing.assert_array_equal(again.impute(holes), expected.impute(holes))
 
 
 def test_samples_have_the_moments_of_the_data(linear):

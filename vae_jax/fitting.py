@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 import contextlib
+import dataclasses
 import itertools
 import signal
 from typing import Any, NamedTuple
@@ -57,7 +58,6 @@ from vae_jax.training import (
     make_schedule,
     make_train_step,
     make_train_steps,
-    select_member,
 )
 
 _MOST_STEPS = 200  # between two looks at the progress, or at Ctrl-C
@@ -207,9 +207,12 @@ def _fit_members(
         train_steps, validate = make_train_steps(train_step, batches), _make_validate(vae, data)
         trained = _train(state, train_steps, data.train, stops, validate, patience, show, names)
     measure = _make_measure(vae, data, "test", num_samples)
+    has_classifier = arguments and make_objective(**arguments).classify is not None
+    kept = with_images(from_outline(outline_of(data)))
+    model = Model(vae, None, kept, objective=arguments if has_classifier else None)
     titles = names if len(names) > 1 else [""]
     return [
-        _measure(vae, params, data, history, arguments, measure, silent, title)
+        _measure(model, params, data, history, measure, silent, title)
         for title, (params, history) in zip(titles, trained, strict=True)
     ]
 
@@ -248,9 +251,9 @@ def _show(silent, num_steps, batch_size):
     return progress_bar(num_steps, 0, batch_size)
 
 
-def _measure(vae, params, data, history, arguments, measure, silent, title):
+def _measure(model, params, data, history, measure, silent, title):
     """Return what was trained, with its numbers of the test examples, which are printed."""
-    train = expected_examples(data, data.train)
+    vae, train = model.vae, expected_examples(data, data.train)
     baseline = baseline_log_probs(vae, train, _model_examples(data, "test"), 100)
     summary = summarize([measure(params["vae"])], latents=vae.latents, baseline=baseline)
     numbers = {name: each[0] for name, each in summary.items()}
@@ -260,14 +263,11 @@ def _measure(vae, params, data, history, arguments, measure, silent, title):
         print_numbers(", ".join(filter(None, heads)), numbers)
         for line in describe_gains(summary, ["the model"], vae.condition is not None):
             say(line)
-    has_classifier = arguments and make_objective(**arguments).classify is not None
-    model = Model(
-        vae=vae,
+    model = dataclasses.replace(
+        model,
         params=params["vae"],
-        dataset=with_images(from_outline(outline_of(data))),
         metadata={"numbers": numbers} | ({"member": title} if title else {}),
-        objective=arguments if has_classifier else None,
-        objective_params=params["objective"] if has_classifier else None,
+        objective_params=params["objective"] if model.objective else None,
     )
     return Fitted(model, history, numbers)
 
@@ -281,6 +281,7 @@ def _plan_stops(num_steps, period):
 def _train(state, train_steps, train, stops, validate, patience, show, names):
     """Return (parameters, history) of each member: as at its best evaluation, with patience."""
     train, members = jax.device_put(train), range(len(names))
+    select = jax.jit(lambda params, i: jax.tree.map(lambda leaf: leaf[i], params))
     lines, elbos, best, is_done = (
         {"train": [], "validation": []},
         [],
@@ -292,14 +293,14 @@ def _train(state, train_steps, train, stops, validate, patience, show, names):
             state, metrics = train_steps(state, train, stop)
             _check_finite(state, names)
             lines["train"].append({"step": stop} | jax.device_get(metrics))
-            params = [select_member(state, i).evaluation_params for i in members]
+            params = [select(state.evaluation_params, i) for i in members]
             if is_evaluated:
                 bounds = validate([each["vae"] for each in params])
                 lines["validation"].append({"step": stop} | bounds)
                 elbos.append(bounds["elbo"])
                 waited = best_evaluations(np.array(elbos))[1]
                 for i in np.flatnonzero(~is_done & (waited == 0)) if patience else ():
-                    best[i] = jax.tree.map(jnp.copy, params[i])  # the next update takes its memory
+                    best[i] = params[i]
                 is_done |= bool(patience) & (waited >= patience)
             show(stop, _describe(lines))
             if stop_requested() or is_done.all():

@@ -67,7 +67,8 @@ class Model:
     """Samples of z per example computed at once, at most."""
     progress: Callable[[str, int], Callable[[Sequence], Iterable]] = track_if_long
     """progress(description, batch_size) -> a function that wraps the sequence of batches."""
-    _kept: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
+    _compiled: dict = dataclasses.field(default_factory=dict, repr=False)
+    """What was compiled, by its name: kept by `dataclasses.replace(model, params=...)`."""
 
     @functools.cached_property
     def classifier(self) -> Callable[..., Any] | None:
@@ -111,7 +112,7 @@ class Model:
         """
         check_whole(1, 2**31 - 1, num=num)
         ys = self._conditions(num, y, seed)
-        function = self._jitted("sample", _make_sample)
+        function = self._once("sample", _make_sample)
         drawn = self._map("sample", function, (self.params, _key(seed)), ys)
         return to_user(self.dataset, drawn["mean" if means else "x"])
 
@@ -240,7 +241,7 @@ class Model:
             return over_examples(classify)
 
         seen = self._seen(examples._replace(y=None), evaluation_keys(_key(seed)))
-        return self._map("classify", self._jitted("classify", make), self.objective_params, seen)
+        return self._map("classify", self._once("classify", make), self.objective_params, seen)
 
     def _examples(self, x, y, seed):
         """Return examples as the data set stores them, of which the model can be given each."""
@@ -259,7 +260,7 @@ class Model:
         """Return what make(vae)((params, keys), indices, examples) gives of stored examples."""
         keys = evaluation_keys(_key(seed))
         given = self.params, keys
-        return self._map(name, self._jitted(name, make), given, self._seen(examples, keys))
+        return self._map(name, self._once(name, make), given, self._seen(examples, keys))
 
     def _seen(self, examples, keys):
         # As of the programs' test set: its examples thus give the numbers of its summary.
@@ -299,13 +300,13 @@ class Model:
         masked = jax.tree.map(_with_a_mask, x, is_leaf=_is_masked)
         if jax.tree.structure(masked) == jax.tree.structure(x):
             return self
-        if "masked" not in self._kept:
+
+        def make(vae):
             every = True if self.dataset.is_plain else dict.fromkeys(self.dataset.fields, True)
-            vae = make_vae(**{**self.vae.arguments, "masked": every})
-            train = self.dataset.train._replace(x=masked)
-            dataset = self.dataset._replace(train=train)
-            self._kept["masked"] = dataclasses.replace(self, vae=vae, dataset=dataset)
-        return self._kept["masked"]
+            return make_vae(**{**vae.arguments, "masked": every})
+
+        dataset = self.dataset._replace(train=self.dataset.train._replace(x=masked))
+        return dataclasses.replace(self, vae=self._once("masked", make), dataset=dataset)
 
     def _fill(self, stored, filled):
         """Return stored examples in their units, with missing entries as the model predicts."""
@@ -316,10 +317,12 @@ class Model:
         whole = jax.tree.map(fill, stored, self.dataset.maximum, filled, is_leaf=_is_masked)
         return to_user(self.dataset, whole)
 
-    def _jitted(self, name, make):
-        if name not in self._kept:
-            self._kept[name] = make(self.vae)
-        return self._kept[name]
+    def _once(self, name, make):
+        """Return make(vae), made at the first call by this name for this VAE."""
+        key = name, self.chunk_size, self.vae.encode, self.vae.decode
+        if key not in self._compiled:
+            self._compiled[key] = make(self.vae)
+        return self._compiled[key]
 
     def _map(self, name, function, given, examples):
         # Few sizes of batches: powers of two up to the largest, each compiled once.
