@@ -185,8 +185,8 @@ class Model:
         """Return x with its missing entries, which are NaN, filled in; the others are as given.
 
         Without `draws`, by E[x_missing | x_observed], self-normalized importance sampling with the
-        proposal q(z|x_observed). A model of whole examples encodes zeros for missing entries; the
-        importance weights correct for that, by more samples the better.
+        proposal q(z|x_observed). A model of whole examples encodes zeros for missing entries, with
+        a warning; the importance weights correct for that, by more samples the better.
 
         Args:
           x: the examples; NaN where an entry is missing.
@@ -198,6 +198,12 @@ class Model:
         check_whole(1, _MOST_SAMPLES, num_samples=num_samples)
         check_whole(0, 100_000, draws=draws)
         masked = self._with_mask()
+        if masked is not self:
+            warnings.warn(
+                "this model was trained on whole examples: its encoder is shown zeros for missing "
+                "entries. If what is filled in looks wrong, train with a mask of such holes",
+                stacklevel=2,
+            )
         examples = masked._examples(x, y, seed)
 
         def make(vae):
