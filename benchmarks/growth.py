@@ -55,13 +55,13 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 def measure_panel(steps: Sequence[Step], rounds: int) -> dict[str, float]:
     """Return the median milliseconds of each step, by the size that varies.
 
-    Those on one device take turns in this process; each other has a process of its own.
+    They take turns in this process, on the devices that the training program would use. Where the
+    number of devices is what varies, each has a process of its own.
     """
     sizes = dict(zip(map(str, grown(steps)), steps, strict=True))
-    here = {n: step.make_run() for n, step in sizes.items() if step.devices == 1}
-    return timing.interleave(here, rounds) | {
-        n: _measure_elsewhere(step, rounds) for n, step in sizes.items() if n not in here
-    }
+    if len({step.devices for step in steps}) > 1:
+        return {n: _measure_elsewhere(step, rounds) for n, step in sizes.items()}
+    return timing.interleave({n: step.make_run() for n, step in sizes.items()}, rounds)
 
 
 def _measure_elsewhere(step, rounds):

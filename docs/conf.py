@@ -107,7 +107,13 @@ def _escape(line, block):
     return re.sub(r"^(\w+):", r":\1:", line) if block == "field" else line
 
 
+def short_types(app, what, name, obj, options, signature, returned):
+    """Write an array's type as the source does: `Array`, not the place where jaxlib keeps it."""
+    return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in (signature, returned))
+
+
 def setup(app):
     """Join the hooks."""
+    app.connect("autodoc-process-signature", short_types)
     app.connect("builder-inited", write_names)
     app.connect("autodoc-process-docstring", plain_text)
