@@ -32,7 +32,7 @@ def get_config():
     config.vae.network = "conv"
     config.vae.activation = "relu"
     config.vae.hidden = (256,)
-    config.vae.likelihood_scale = 0.05  # training starts from there: at 1 it is slow
+    config.vae.likelihood_scale = 0.05  # where training starts; from the default, .1: 5,151 nats
     config.training.batch_size = 50
     config.training.num_epochs = 60
     config.training.eval_every_epochs = 10

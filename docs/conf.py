@@ -8,10 +8,12 @@ from pathlib import Path
 import re
 import sys
 
+import jax
 from sphinx.ext.napoleon import GoogleDocstring
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+jax.Array.__name__ = "Array"  # not jaxlib._jax.Array, in the annotations that jaxtyping makes
 
 project = "vae_jax"
 author = copyright = "the vae_jax developers"
@@ -107,13 +109,7 @@ def _escape(line, block):
     return re.sub(r"^(\w+):", r":\1:", line) if block == "field" else line
 
 
-def short_types(app, what, name, obj, options, signature, returned):
-    """Write an array's type as the source does: `Array`, not the place where jaxlib keeps it."""
-    return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in (signature, returned))
-
-
 def setup(app):
     """Join the hooks."""
-    app.connect("autodoc-process-signature", short_types)
     app.connect("builder-inited", write_names)
     app.connect("autodoc-process-docstring", plain_text)

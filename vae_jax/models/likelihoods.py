@@ -206,7 +206,7 @@ def make_gaussian_scale_per_value(
 
 
 def make_discretized_logistic(
-    num_levels: int, *, likelihood_scale: float = 1.0, likelihood_floor: float = 1e-4
+    num_levels: int, *, likelihood_scale: float = 0.1, likelihood_floor: float = 1e-4
 ) -> Likelihood:
     """Integers 0 .. maximum: bins of a logistic variable, with location and scale per value.
 
