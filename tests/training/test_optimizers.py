@@ -72,6 +72,85 @@ def test_adam_is_adam(options):
     assert jax.tree.structure(state) == jax.tree.structure(plain_state)
 
 
+def random_gradients(steps):
+    rng = np.random.default_rng(0)
+    shapes = {"bias": (3,), "kernel": (4, 3), "convolution": (2, 3, 5), "scale": ()}
+    return [{k: jnp.float32(rng.normal(size=s)) for k, s in shapes.items()} for _ in range(steps)]
+
+
+def updates_of(optimizer, gradients, **extra):
+    update = jax.jit(optimizer.update)
+    state, outputs = optimizer.init(gradients[0]), []
+    for step, each in enumerate(gradients):
+        updates, state = update(each, state, None, **{k: f(step) for k, f in extra.items()})
+        outputs.append(updates)
+    return outputs
+
+
+def test_soap_is_algorithm_3():
+    """Oracle: Algorithm 3 of Vyas et al. (2024) in float64, step by step for one matrix; the
+    momentum stays in the original space there, as in the paper. Mutants: a momentum that is not
+    turned with the basis, a basis transposed, one side's matrix for the other's, the mean of outer
+    products with b1, a basis a step late, whether the
+    step is told or not."""
+    b1, b2, eps, every, rate = 0.9, 0.8, 1e-4, 3, 0.1
+    gradients = random_gradients(11)
+    soap = OPTIMIZERS["soap"](rate, b1=b1, b2=b2, eps=eps, update_every=every)
+    ours = updates_of(soap, gradients)
+    told = updates_of(soap, gradients, step=jnp.int32)
+    jax.tree.map(np.testing.assert_array_equal, told, ours)
+    for name, (m, n) in {"kernel": (4, 3), "convolution": (6, 5)}.items():
+        left, right, u, v = np.zeros((m, m)), np.zeros((n, n)), np.eye(m), np.eye(n)
+        mean, square = np.zeros((m, n)), np.zeros((m, n))
+        for t, each in enumerate(gradients, start=1):
+            g = np.float64(each[name]).reshape(m, n)
+            mean = b1 * mean + (1 - b1) * g
+            square = b2 * square + (1 - b2) * (u.T @ g @ v) ** 2
+            seen = (u.T @ mean @ v) / (1 - b1**t) / (np.sqrt(square / (1 - b2**t)) + eps)
+            expected = -rate * u @ seen @ v.T
+            np.testing.assert_allclose(ours[t - 1][name].reshape(m, n), expected, atol=2e-5)
+            left, right = b2 * left + (1 - b2) * g @ g.T, b2 * right + (1 - b2) * g.T @ g
+            if t % every == 0:
+                u, v = np.linalg.qr(left @ u)[0], np.linalg.qr(right @ v)[0]
+
+
+def test_soap_whitens_a_matrix():
+    """Oracle: for a gradient U S V^T that never changes, bases become U and V, in which Adam makes
+    every singular value one: the update is -rate U V^T. Mutants: no rotation, one side only."""
+    rng = np.random.default_rng(1)
+    u, v = (np.linalg.qr(rng.normal(size=(4, 4)))[0] for _ in range(2))
+    gradient = {"w": jnp.float32(u @ np.diag([8, 4, 2, 1]) @ v.T)}
+    last = updates_of(OPTIMIZERS["soap"](0.1, eps=1e-3, update_every=1), [gradient] * 60)[-1]
+    np.testing.assert_allclose(last["w"], -0.1 * u @ v.T, atol=5e-4)
+
+
+def test_soap_without_rotations_is_adam():
+    """Oracle: optax.adam; sides longer than the largest are not rotated, nor are vectors."""
+    gradients = random_gradients(5)
+    plain = updates_of(optax.adam(0.1, 0.95, 0.95), gradients)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5),
+        updates_of(OPTIMIZERS["soap"](0.1, largest_side=1, update_every=1), gradients),
+        plain,
+    )
+    rotated = updates_of(OPTIMIZERS["soap"](0.1, update_every=1), gradients)
+    np.testing.assert_allclose(rotated[-1]["bias"], plain[-1]["bias"], rtol=2e-5)
+    assert np.abs(rotated[-1]["kernel"] - plain[-1]["kernel"]).max() > 1e-2
+
+
+def test_soap_decomposes_only_where_it_is_due():
+    """Members that share their step share the condition on it: it is no choice between two results,
+    which would both be computed at each step. Mutant: a condition on each member's own count."""
+    optimizer = OPTIMIZERS["soap"](0.1)
+    gradients = jax.tree.map(lambda *leaves: jnp.stack(leaves), *random_gradients(2))
+    state = jax.vmap(optimizer.init)(gradients)
+    update = lambda g, s, step: optimizer.update(g, s, None, step=step)  # noqa: E731
+    traced = jax.make_jaxpr(jax.vmap(update, (0, 0, None)))(gradients, state, 0)
+    conditions = [each for each in traced.eqns if each.primitive.name == "cond"]
+    others = [each for each in traced.eqns if each.primitive.name != "cond"]
+    assert "name=qr" in str(conditions) and "name=qr" not in str(others)
+
+
 def test_gradients_are_clipped_to_their_global_norm():
     schedule = make_schedule("constant", num_steps=5)
     optimizer = make_optimizer("sgd", schedule, clip_norm=1.0)({"learning_rate": 1.0})
@@ -110,8 +189,13 @@ def test_an_optimizer_of_no_parameters_is_refused():
     [
         ("adaam", {}, "did you mean 'adam'"),
         ("adam", {"beta1": 0.5}, "beta1=0.5 is no option of any row .*known: b1, b2"),
-        ("sgd", {"b1": 0.5}, "an option of name=adam, name=adamax, name=adamw, name=lion only"),
+        (
+            "sgd",
+            {"b1": 0.5},
+            "an option of name=adam, name=adamax, name=adamw, name=lion, name=soap only",
+        ),
         ("adam", {"clip_norm": -1.0}, "got -1"),
+        ("soap", {"update_every": 0}, "update_every must be >= 1, got 0"),
     ],
 )
 def test_bad_optimizers_are_refused(name, options, message):

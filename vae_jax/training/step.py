@@ -38,7 +38,7 @@ def make_train_step(
 
         gradients, metrics = jax.grad(loss, has_aux=True)(state.params)
         update = update_after_backward(optimizer(state.hparams)).update
-        updates, opt_state = update(gradients, state.opt_state, state.params)
+        updates, opt_state = update(gradients, state.opt_state, state.params, step=state.step)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
         if ema != ():
