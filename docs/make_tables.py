@@ -11,7 +11,7 @@ from pathlib import Path
 import re
 from typing import Any
 
-from experiments.reproduce import number_of, rows
+from experiments.reproduce import number_of, rows, verdict_of
 from vae_jax.evaluation.disentanglement import METRICS, PROTOCOLS
 from vae_jax.lookup import doc_of, option_meanings, options_of, summary_of
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, objectives_with
@@ -183,22 +183,24 @@ def row_table(block: str, field: str) -> str:
 
 def results_table() -> str:
     """Return the README's table of published figures and what came out here, in nats."""
-    lines = ["| `configs/papers/` | published | here | seeds | steps |", "|---|---|---|---|---|"]
+    lines = ["| `configs/papers/` | published | here | seeds | steps | verdict |"]
+    lines.append("|---|---|---|---|---|---|")
     for name, row in sorted(rows().items()):
         published = row.PUBLISHED
         stated = f"{published['metric']} {published['value']}, {published['source']}"
         stated += "" if published["is_verified"] else " (not verified)"
         kept = ROOT / "results" / f"{name}.json"
-        lines.append(f"| `{name}` | {stated} | {_result(kept)} |")
+        lines.append(f"| `{name}` | {stated} | {_result(kept, row)} |")
     return "\n".join(lines)
 
 
-def _result(path):
+def _result(path, row):
     if not path.exists():
-        return "not run yet | |"
+        return "not run yet | | |"
     result = json.loads(path.read_text())
     steps = f"{result['steps']:,}" if "steps" in result else ""
-    return f"{number_of(result)} | {len(result['per_seed'])} | {steps}"
+    verdict = verdict_of(row, result)
+    return f"{number_of(result)} | {len(result['per_seed'])} | {steps} | {verdict}"
 
 
 def pair_table() -> str:

@@ -45,7 +45,7 @@ def reproduce(name: str, row: ModuleType, data_dir: str, workdir: Path, results:
     content = result_of(row, workdir, data_dir)
     results.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(results / f"{name}.json", content)
-    console.say(describe(name, content))
+    console.say(describe(name, row, content))
 
 
 def result_of(row: ModuleType, workdir: Path, data_dir: str) -> dict[str, Any]:
@@ -88,12 +88,36 @@ def of_run(workdir: Path) -> dict[str, Any]:
     }
 
 
-def describe(name: str, result: dict[str, Any]) -> str:
-    """Return one line: ours beside the published figure."""
+def describe(name: str, row: ModuleType, result: dict[str, Any]) -> str:
+    """Return one line: ours beside the published figure, and the verdict."""
     published, count = result["published"], len(result["per_seed"])
     number = number_of(result)
     number += f" (standard error over {count} seeds)" if count > 1 else ""
-    return f"{name}: {published['metric']} {number}, {published['source']}: {published['value']}"
+    line = f"{name}: {published['metric']} {number}, {published['source']}: {published['value']}"
+    verdict = verdict_of(row, result)
+    return f"{line}; {verdict}" if verdict else line
+
+
+def verdict_of(row: ModuleType, result: dict[str, Any]) -> str:
+    """Return "matched", "beaten", "not resolved" or "not judged"; "" for what is not in nats.
+
+    Matched: within .25 nats, or .15 for K >= 5. Beaten: better by more than twice the standard
+    error of the difference, under the same protocol. A published run counts with the standard
+    deviation over seeds that is usual for these models, .2 nats, or .1 for K >= 5. What could not
+    be verified is not judged.
+    """
+    published = row.PUBLISHED
+    if published["metric"] not in ("nll", "elbo"):
+        return ""
+    if not published["is_verified"]:
+        return "not judged"
+    num_samples = row.get_config().objective.num_samples or 1
+    match, deviation = (0.25, 0.2) if num_samples < 5 else (0.15, 0.1)
+    gain = result["mean"] - published["value"]
+    gain = -gain if published["metric"] == "nll" else gain
+    if published["is_same_protocol"] and gain > 2 * math.hypot(result["standard_error"], deviation):
+        return "beaten"
+    return "matched" if abs(gain) <= match else "not resolved"
 
 
 def number_of(result: dict[str, Any]) -> str:

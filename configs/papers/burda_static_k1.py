@@ -10,7 +10,13 @@ validation images, as the fixed images can be overfitted.
 
 from configs.papers import burda_vae_k1
 
-PUBLISHED = {"metric": "nll", "value": 88.71, "is_verified": True, "source": "Burda et al. (2016)"}
+PUBLISHED = {
+    "metric": "nll",
+    "value": 88.71,
+    "is_verified": True,
+    "source": "Burda et al. (2016)",
+    "is_same_protocol": True,
+}
 EXPECTED = {"minutes": 45}
 
 

@@ -16,6 +16,7 @@ PUBLISHED = {
     "value": 0.0,
     "is_verified": True,
     "source": "Tipping & Bishop (1999)",
+    "is_same_protocol": True,
 }
 EXPECTED = {"minutes": 1}
 

@@ -17,6 +17,7 @@ PUBLISHED = {
     "value": 0.5,
     "is_verified": True,
     "source": "Tucker et al. (2019)",
+    "is_same_protocol": True,
 }
 EXPECTED = {"minutes": 1}
 

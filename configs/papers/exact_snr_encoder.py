@@ -16,6 +16,7 @@ PUBLISHED = {
     "value": -0.5,
     "is_verified": True,
     "source": "Rainforth et al. (2018)",
+    "is_same_protocol": True,
 }
 EXPECTED = {"minutes": 1}
 

@@ -16,6 +16,7 @@ PUBLISHED = {
     "value": 1.0,
     "is_verified": True,
     "source": "Matthey et al. (2017)",
+    "is_same_protocol": True,
 }
 EXPECTED = {"minutes": 1}
 

@@ -4,16 +4,23 @@
 
 Published: -log p(x) 86.35 nats (read in its README; one seed).
 Protocol: 784-200-200-100, tanh; 60,000 training images, binarized anew for every minibatch.
-Ours differs: as of burda_vae_k1, with 59,600 training images.
+Ours differs: SOAP as of burda_stl_k1; 59,600 training images; the KL in closed form.
 """
 
-from configs.papers import burda_vae_k1
+from configs.papers import _soap, burda_vae_k1
 
-PUBLISHED = {"metric": "nll", "value": 86.35, "is_verified": True, "source": "nbip/IWAE"}
-EXPECTED = {"minutes": 70}
+PUBLISHED = {
+    "metric": "nll",
+    "value": 86.35,
+    "is_verified": True,
+    "source": "nbip/IWAE",
+    "is_same_protocol": False,
+}
+EXPECTED = {"minutes": 35}
 
 
 def get_config():
     config = burda_vae_k1.get_config()
     config.vae.latent_dim = 100
+    _soap.use_soap(config, num_epochs=150)
     return config

@@ -5,12 +5,19 @@
 Published: -log p(rest | given) 68 nats by Monte Carlo for one given (from memory; Pyro's tutorial
 has 71.8).
 Protocol: the rest of a statically binarized image is predicted from one of its quarters.
-Ours differs: 784-200-200-50 with p(z|y); -log p is by 5,000 importance samples.
+Ours differs: 784-200-200-50 with p(z|y); SOAP over 60 epochs, of which the best by the ELBO of the
+validation images; -log p is by 5,000 importance samples.
 """
 
-from configs.papers import burda_static_k1
+from configs.papers import _soap, burda_static_k1
 
-PUBLISHED = {"metric": "nll", "value": 68.0, "is_verified": False, "source": "Sohn et al. (2015)"}
+PUBLISHED = {
+    "metric": "nll",
+    "value": 68.0,
+    "is_verified": False,
+    "source": "Sohn et al. (2015)",
+    "is_same_protocol": False,
+}
 EXPECTED = {"minutes": 30}
 
 
@@ -19,5 +26,5 @@ def get_config():
     config.data.given_quadrants = 1
     config.vae.conditional = True
     config.vae.prior = "conditional_gaussian"
-    config.training.num_epochs = 150
+    _soap.use_soap(config, num_epochs=60)
     return config

@@ -21,7 +21,13 @@ def test_row_tells_what_it_reproduces(name):
     assert f"python -m experiments.reproduce {name} --data_dir=DIR" in row.__doc__
     for part in ("Published: ", "Protocol: ", "Ours differs: "):
         assert row.__doc__.count(part) == 1
-    assert set(row.PUBLISHED) == {"metric", "value", "is_verified", "source"}
+    assert set(row.PUBLISHED) == {
+        "metric",
+        "value",
+        "is_verified",
+        "source",
+        "is_same_protocol",
+    }
     assert str(abs(row.PUBLISHED["value"])).removesuffix(".0") in row.__doc__
     assert ("from memory" in row.__doc__) != row.PUBLISHED["is_verified"]
     assert hasattr(row, "get_config") or hasattr(row, "measure")
@@ -37,6 +43,36 @@ def test_rows_differ():
     assert len(set(configs)) == len(configs)
 
 
+def row_of(name="burda_vae_k1", metric="nll", is_verified=True, is_same_protocol=True, value=86.0):
+    """Return a row with the config of another, and a published figure of its own."""
+    published = {"metric": metric, "value": value, "source": "nobody"}
+    published |= {"is_verified": is_verified, "is_same_protocol": is_same_protocol}
+    return SimpleNamespace(PUBLISHED=published, get_config=ROWS[name].get_config)
+
+
+@pytest.mark.parametrize(
+    ("row", "mean", "verdict"),
+    [
+        (row_of(), 86.24, "matched"),
+        (row_of(), 86.26, "not resolved"),
+        (row_of(), 85.6, "not resolved"),  # twice the hypotenuse of .2 and .05 is .41
+        (row_of(), 85.58, "beaten"),
+        (row_of(is_same_protocol=False), 85.58, "not resolved"),
+        (row_of(is_verified=False), 86.0, "not judged"),
+        (row_of("burda_iwae_k5"), 86.14, "matched"),
+        (row_of("burda_iwae_k5"), 86.16, "not resolved"),
+        (row_of("burda_iwae_k5"), 85.77, "beaten"),  # twice the hypotenuse of .1 and .05 is .22
+        (row_of(metric="elbo", value=-86.0), -85.58, "beaten"),
+        (row_of(metric="elbo", value=-86.0), -86.42, "not resolved"),
+        (row_of(metric="slope"), 86.0, ""),
+    ],
+)
+def test_verdict(row, mean, verdict):
+    """By hand, at both sides of each limit. Mutants: a sign, one tolerance for every K, one
+    standard error for two, the published run's spread left out."""
+    assert reproduce.verdict_of(row, {"mean": mean, "standard_error": 0.05}) == verdict
+
+
 def test_result_is_the_mean_over_seeds(trained, tmp_path, monkeypatch):
     """Oracle: mean and standard error of two seeds by hand, |a - b| / 2. Mutants: the spread for
     its standard error, the first seed for the mean, another metric."""
@@ -46,8 +82,7 @@ def test_result_is_the_mean_over_seeds(trained, tmp_path, monkeypatch):
         "train_and_evaluate",
         lambda config, folder, extend: shutil.copytree(trained[0], folder),
     )
-    published = {"metric": "nll", "value": 90.0, "is_verified": False, "source": "nobody"}
-    row = SimpleNamespace(PUBLISHED=published, get_config=ROWS["burda_vae_k1"].get_config)
+    row = row_of(value=90.0, is_verified=False)
     reproduce.reproduce("row", row, "data", workdir, tmp_path / "results")
     result = json.loads((tmp_path / "results" / "row.json").read_text())
     summary = json.loads((trained[0] / "summary.json").read_text())
@@ -56,7 +91,7 @@ def test_result_is_the_mean_over_seeds(trained, tmp_path, monkeypatch):
     assert result["mean"] == pytest.approx((first + second) / 2)
     assert result["standard_error"] == pytest.approx(abs(first - second) / 2)
     assert result["steps"] == summary["step"] and result["protocol"] == "digits, 17 levels"
-    assert f"{(first + second) / 2:.2f}" in reproduce.describe("row", result)
+    assert f"{(first + second) / 2:.2f}" in reproduce.describe("row", row, result)
 
 
 def test_number_has_as_many_decimals_as_its_error():
