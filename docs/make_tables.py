@@ -2,7 +2,8 @@
 
 docs/options.md, docs/objectives.md and docs/disentanglement.md are made whole, of README.md what
 stands between `<!-- table: ... -->` and `<!-- end -->`. They come from the tables of the package
-(names, docstrings, signatures) and from the comments of configs/default.py.
+(names, docstrings, signatures) and from the comments of configs/default.py; the table of published
+figures, and the picture docs/results.png, from the files of results/.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 import re
 from typing import Any
 
-from experiments.reproduce import number_of, rows, verdict_of
+from experiments.reproduce import gain_of, limits_of, number_of, rows, verdict_of
 from vae_jax.evaluation.disentanglement import METRICS, PROTOCOLS
 from vae_jax.lookup import doc_of, option_meanings, options_of, summary_of
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, objectives_with
@@ -203,6 +204,40 @@ def _result(path, row):
     return f"{number_of(result)} | {len(result['per_seed'])} | {steps} | {verdict}"
 
 
+def draw_results() -> Any:
+    """Draw how far our figures are from the published ones, in nats, with two standard errors."""
+    from matplotlib.figure import Figure
+
+    kept = {name: ROOT / "results" / f"{name}.json" for name in rows()}
+    results = {name: json.loads(path.read_text()) for name, path in kept.items() if path.exists()}
+    judged = {
+        name: (row, results[name])
+        for name, row in sorted(rows().items(), reverse=True)
+        if name in results and verdict_of(row, results[name])
+    }
+    figure = Figure(figsize=(8.0, 0.42 * len(judged) + 1.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for place, (row, result) in enumerate(judged.values()):
+        published, (match, deviation) = row.PUBLISHED, limits_of(row)
+        axes.barh(place, 2 * match, left=-match, height=0.8, color="0.92", zorder=0)
+        axes.errorbar(0, place, xerr=2 * deviation, fmt="D", color="0.55", capsize=3, markersize=5)
+        color = "C0" if published["is_verified"] else "C7"
+        axes.errorbar(
+            gain_of(row, result),
+            place,
+            xerr=2 * result["standard_error"],
+            fmt="o",
+            color=color,
+            capsize=3,
+        )
+        stated = f"{abs(published['value'])} -> {number_of(result).lstrip('-')}"
+        axes.annotate(stated, (1.02, place), xycoords=("axes fraction", "data"), va="center")
+    axes.set_yticks(range(len(judged)), judged)
+    axes.set_xlabel("nats better than published")
+    axes.set_title("Ours (dots) and published (diamonds), with two standard errors", loc="left")
+    return figure
+
+
 def pair_table() -> str:
     """Return the README's table of which priors are over the latents of which posteriors."""
     posteriors, priors = TABLES["vae"]["posterior"], TABLES["vae"]["prior"]
@@ -232,12 +267,15 @@ def _cell(text):
 
 
 def main() -> None:
-    """Write the pages."""
+    """Write the pages and the picture."""
     (ROOT / "docs" / "options.md").write_text(options_page())
     (ROOT / "docs" / "objectives.md").write_text(objectives_page())
     (ROOT / "docs" / "disentanglement.md").write_text(disentanglement_page())
     readme = ROOT / "README.md"
     readme.write_text(fill_tables(readme.read_text()))
+    # The table within the picture tells which results it shows.
+    source = {"Source": results_table()}
+    draw_results().savefig(ROOT / "docs" / "results.png", metadata=source)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The tables of docs/options.md and README.md are those that the package's tables give."""
 
+import json
 import re
 
+from PIL import Image
 import pytest
 
 from docs import make_tables
@@ -22,6 +24,18 @@ def test_pages_are_made_anew():
     assert (make_tables.ROOT / "docs" / "disentanglement.md").read_text() == (
         make_tables.disentanglement_page()
     ), REMEDY
+
+
+def test_picture_is_of_the_results():
+    """Mutants: a picture older than its table, a difference with the wrong sign."""
+    with Image.open(make_tables.ROOT / "docs" / "results.png") as picture:
+        assert picture.text["Source"] == make_tables.results_table(), REMEDY
+    axes = make_tables.draw_results().axes[0]
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    result = json.loads((make_tables.ROOT / "results" / "burda_static_k1.json").read_text())
+    better = result["published"]["value"] - result["mean"]
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert dots[shown.index("burda_static_k1")].get_xdata() == pytest.approx([better])
 
 
 @pytest.mark.parametrize("row", [*OBJECTIVES.items(), *ESTIMATORS.items()], ids=lambda row: row[0])
