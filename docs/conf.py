@@ -13,7 +13,8 @@ from sphinx.ext.napoleon import GoogleDocstring
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-jax.Array.__name__ = "Array"  # not jaxlib._jax.Array, in the annotations that jaxtyping makes
+# Not jaxlib._jax.Array, in annotations.
+jax.Array.__name__ = jax.Array.__qualname__ = "Array"
 
 project = "vae_jax"
 author = copyright = "the vae_jax developers"

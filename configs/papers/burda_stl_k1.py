@@ -20,4 +20,5 @@ def get_config():
     config.objective.form = "log_weights"
     config.objective.estimator = "sticking_the_landing"
     _soap.use_soap(config, num_epochs=150)
+    config.optimizer.update_every = 10
     return config
