@@ -74,15 +74,18 @@ def result_of(row: ModuleType, workdir: Path, data_dir: str) -> dict[str, Any]:
 
 
 def of_run(workdir: Path) -> dict[str, Any]:
-    """Return how a finished run was trained and measured; `seconds` is of its members together."""
+    """Return how a finished run was trained and measured.
+
+    `seconds` is of its members together; None where those of a resumed run are unknown.
+    """
     summary = json.loads((workdir / "summary.json").read_text())
-    content = run_folder.read_content(workdir)
+    content, trained = run_folder.read_content(workdir), summary.get("training_seconds")
     return {
         "active_units": summary["active_units"]["points"]["mean"]["mean"],
         "protocol": summary["protocol"],
         "importance_samples": summary["importance_samples"],
         "steps": summary["step"],
-        "seconds": summary["training_seconds"] + summary["evaluation_seconds"],
+        "seconds": trained and trained + summary["evaluation_seconds"],
         "device": content["device"],
         "versions": content["versions"],
     }

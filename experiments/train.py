@@ -7,7 +7,7 @@ resumed; --extend lets a larger training.num_epochs go on from the end of a run.
 import contextlib
 from pathlib import Path
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 import jax
@@ -61,10 +61,11 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
         with console.say_if_slow(f"compiling the initial state of {len(run.members):,} members"):
             state = run.init(run.dataset.train)
         write_and_print_header(run, state, workdir, fingerprint)
-        state = train(state, run, how_measured, workdir)
+        clock = Clock(started, run_folder.read_seconds(workdir))
+        state = train(state, run, how_measured, workdir, clock)
         curves = run_folder.read_curves(workdir / "metrics.jsonl")
         draw_curves(workdir / "figures", curves, run)
-        seconds = {"training_seconds": time.monotonic() - started}
+        seconds = {} if clock.before is None else {"training_seconds": clock.read()}
         rows = measure_and_report(run, how_measured, state, workdir, "summary.json", seconds)
         tensorboard.append_pictures(workdir, int(state.step))
         tensorboard.write_hparams(workdir, sessions(run, rows), int(state.step))
@@ -76,8 +77,21 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: Path, extend:
         )
 
 
+class Clock(NamedTuple):
+    """How long a run trains, over all processes that went on with it."""
+
+    started: float
+    """When this process began."""
+    before: float | None
+    """Seconds before that; None: unknown."""
+
+    def read(self) -> float | None:
+        """Return the seconds until now."""
+        return None if self.before is None else self.before + time.monotonic() - self.started
+
+
 def train(
-    state: training.TrainState, run: Run, how_measured: Evaluation, workdir: Path
+    state: training.TrainState, run: Run, how_measured: Evaluation, workdir: Path, clock: Clock
 ) -> training.TrainState:
     """Train from the newest checkpoint, or `state`, to the end; return the state to be measured."""
     settings = run.config.training
@@ -114,6 +128,7 @@ def train(
             interrupted = processes.any_says(stop_requested())
             if is_over or interrupted or is_due(stop, run, settings.checkpoint_every_epochs):
                 checkpoints.save(saved, stop, whole)
+                run_folder.write_seconds(workdir, clock.read())
             show(stop, console.progress_text(metrics | waiting))
             if is_over or interrupted:
                 break

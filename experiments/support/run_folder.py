@@ -35,7 +35,8 @@ _FORMER_NAMES = {"rate": ("kl", 1), "distortion": ("reconstruction", -1)}
 _FILES = (
     *("config.json", "estimators.json", "evaluation.csv", "evaluation.json", "lock"),
     "metrics.jsonl",
-    *("disentanglement.json", "latents.json", "likelihood.json", "results.csv", "summary.json"),
+    *("disentanglement.json", "latents.json", "likelihood.json", "results.csv", "seconds.json"),
+    "summary.json",
 )
 _FOLDERS = ("best", "checkpoints", "figures", "profile", "tensorboard")
 
@@ -113,6 +114,21 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file in one move, so that no reader ever sees half of it."""
     with output_file(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_seconds(workdir: Path, seconds: float | None) -> None:
+    """Keep how long training has taken up to the checkpoint that is saved now; None: unknown."""
+    write_json(workdir / "seconds.json", {"training_seconds": seconds})
+
+
+def read_seconds(workdir: Path) -> float | None:
+    """Return how long training took up to the newest checkpoint: 0 without one; None: unknown."""
+    if not (workdir / "checkpoints").exists():
+        return 0.0
+    try:
+        return json.loads((workdir / "seconds.json").read_text())["training_seconds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -104,6 +104,22 @@ def test_killed_on_the_way_ends_bit_equal(whole, tmp_path):
     assert results(workdir) == results(whole)
 
 
+def test_training_seconds_are_of_the_whole_run(whole, tmp_path):
+    """Those of the processes before, kept with the checkpoint, are counted; where they are lost, no
+    number is given. Mutants: those of the last process only, a lost number for 0."""
+    assert run_folder.read_seconds(tmp_path) == 0
+    workdir = shutil.copytree(whole, tmp_path / "run")
+    first = json.loads((workdir / "summary.json").read_text())["training_seconds"]
+    assert 0 < run_folder.read_seconds(workdir) <= first
+    run_folder.write_seconds(workdir, 1000.0)
+    train_here(typed("beta", *TINY), workdir)
+    again = json.loads((workdir / "summary.json").read_text())["training_seconds"]
+    assert 1000 < again < 1000 + 60
+    (workdir / "seconds.json").unlink()
+    train_here(typed("beta", *TINY), workdir)
+    assert "training_seconds" not in json.loads((workdir / "summary.json").read_text())
+
+
 def check_kills(whole, workdir, pauses, *arguments, config="beta"):
     for pause in pauses:
         kill_on_the_way(workdir, pause, *arguments, config=config)
