@@ -7,6 +7,7 @@ figures, and the picture docs/results.png, from the files of results/.
 """
 
 from collections.abc import Iterator, Mapping
+import functools
 import json
 from pathlib import Path
 import re
@@ -217,6 +218,7 @@ def draw_results() -> Any:
     }
     figure = Figure(figsize=(8.0, 0.42 * len(judged) + 1.5), dpi=120, layout="constrained")
     axes = figure.subplots()
+    write = functools.partial(axes.annotate, fontsize=9)
     for place, (row, result) in enumerate(judged.values()):
         published, (match, deviation) = row.PUBLISHED, limits_of(row)
         axes.barh(place, 2 * match, left=-match, height=0.8, color="0.92", zorder=0)
@@ -230,11 +232,14 @@ def draw_results() -> Any:
             color=color,
             capsize=3,
         )
-        stated = f"{abs(published['value'])} -> {number_of(result).lstrip('-')}"
-        axes.annotate(stated, (1.02, place), xycoords=("axes fraction", "data"), va="center")
+        numbers = f"{abs(published['value']):.2f}    {number_of(result).lstrip('-')}"
+        write(numbers, (1.02, place), xycoords=("axes fraction", "data"), va="center")
+    write("published    ours", (1.02, 1.0), xycoords="axes fraction", va="bottom")
     axes.set_yticks(range(len(judged)), judged)
-    axes.set_xlabel("nats better than published")
-    axes.set_title("Ours (dots) and published (diamonds), with two standard errors", loc="left")
+    axes.set_xlabel("worse     <     nats from the published figure     >     better")
+    axes.set_title(
+        "Ours: dots. Published: diamonds. Bars: two standard errors", loc="left", size=10
+    )
     return figure
 
 
