@@ -126,7 +126,7 @@ def soap(
     """SOAP, Vyas et al. (2024): Adam in the eigenbasis of Shampoo's preconditioner.
 
     A step costs more than one of Adam's, the more so the smaller the batch, but far fewer are
-    needed: take batches of 400 or more, and larger rates, such as 6e-3.
+    needed: take batches of some 400, and larger rates, such as 1e-2 (benchmarks/README.md).
 
     Args:
       b1: decay of the average of gradients.
