@@ -7,7 +7,7 @@ Protocol: as of vampprior_static, with p(z) = N(0, I).
 Ours differs: as of vampprior_static.
 """
 
-from configs.papers import _soap, burda_static_k1
+from configs.papers import burda_static_k1
 
 PUBLISHED = {
     "metric": "nll",
@@ -25,5 +25,4 @@ def get_config():
     config.vae.hidden = (300, 300)
     config.vae.latent_dim = 40
     config.objective.beta_warmup_steps = 2500  # 20 epochs
-    _soap.use_soap(config, num_epochs=100)
     return config

@@ -5,7 +5,7 @@
 Published: -log p(x) 85.57 nats (read in a reproduction that states it).
 Protocol: gated layers 300-300, 40 latents, 500 pseudo-inputs, 100 epochs of warm-up, early
 stopping.
-Ours differs: SOAP with a cosine over 100 epochs, 20 of them warm-up, not Adam.
+Ours differs: SOAP over 100 epochs as of burda_static_k1, 20 of them warm-up.
 """
 
 from configs.papers import standard_prior_static
