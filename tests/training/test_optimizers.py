@@ -91,8 +91,7 @@ def test_soap_is_algorithm_3():
     """Oracle: Algorithm 3 of Vyas et al. (2024) in float64, step by step for one matrix; the
     momentum stays in the original space there, as in the paper. Mutants: a momentum that is not
     turned with the basis, a basis transposed, one side's matrix for the other's, the mean of outer
-    products with b1, a basis a step late, whether the
-    step is told or not."""
+    products with b1, a basis a step late (whether the step is told or not)."""
     b1, b2, eps, every, rate = 0.9, 0.8, 1e-4, 3, 0.1
     gradients = random_gradients(11)
     soap = OPTIMIZERS["soap"](rate, b1=b1, b2=b2, eps=eps, update_every=every)

@@ -256,7 +256,7 @@ def make_optimizer(
         update = row(lambda count: hparams["learning_rate"] * schedule(count), **options)
         if clip_norm:
             update = optax.chain(optax.clip_by_global_norm(clip_norm), update)
-        return set_optimal_scales(optax.with_extra_args_support(update))
+        return set_optimal_scales(update)
 
     return optimizer
 
@@ -296,6 +296,7 @@ def set_optimal_scales(
     log p(x|z) in the objective; where that is 0, sigma stays. A floor of sigma does not stop the
     running mean, which returns from below it as fast as from anywhere.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
 
     def update(gradients, state, params, **extra):
         others = jax.tree.map(_without_tracked, gradients, is_leaf=_is_tracked)
